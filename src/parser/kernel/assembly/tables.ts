@@ -1,0 +1,121 @@
+// The shared tables that a frame leads to: sessions by the URI we handed out, transactions by the id we sent.
+import { copy, same, value } from './ascii'
+import { slotAt } from './compose'
+import { R, get } from './frame'
+import {
+  FROM_URIS, LIMITS, L_LANES, L_SESSIONS_FIRST, L_SESSIONS_MAX, L_SESSIONS_STRIDE, L_TRANSACTIONS_FIRST,
+  L_TRANSACTIONS_MAX, L_TRANSACTIONS_STRIDE, PREFIXES, PREFIX_OCTETS, R_BODY_LENGTH, R_FAILURE_REPORT, R_FROM,
+  R_FROM_LENGTH, R_KIND, R_MESSAGE_ID, R_MESSAGE_ID_LENGTH, R_RANGE, R_RANGE_START, R_RANGE_TOTAL,
+  R_SESSION_CONNECTION, R_SESSION_EXPIRES, R_TID, R_TID_LENGTH, R_TRANSACTION_LANE, R_TRANSACTION_SLOT, SESSION_ID,
+  SESSION_ID_OCTETS, SESSION_OCTETS, S_CONNECTION, S_EXPIRES, S_STATE, TID_OCTETS, TO_URIS, TRANSACTION_OCTETS,
+  T_BODY_LENGTH, T_FAILURE_REPORT, T_FROM_LENGTH, T_KIND, T_MESSAGE_ID_LENGTH, T_OVERFLOW, T_RANGE_START,
+  T_RANGE_TOTAL, T_TEXT, T_TID, T_URI_LENGTH,
+} from '../record'
+
+// @ts-ignore: decorator
+@inline
+function limit(word: i32): u32 {
+  return load<u32>(R + LIMITS + (<usize>word << 2))
+}
+
+function word(base: usize, index: i32): usize {
+  return base + (<usize>index << 2)
+}
+
+/**
+ * The live session entry whose id is the SESSION_ID_OCTETS octets at `id`, 0 if there is none. Its connection and
+ * expiry go to the record, read while the entry is known to be that session's: another thread may be ending it.
+ */
+export function sessionById(id: usize): usize {
+  const lane = value(load<u8>(id))
+  const slot = slotAt(id + 1)
+  if (lane >= limit(L_LANES) || slot < 0 || <u32>slot >= limit(L_SESSIONS_MAX)) return 0
+  const entry = <usize>limit(L_SESSIONS_FIRST) + <usize>limit(L_SESSIONS_STRIDE) * lane + <usize>slot * SESSION_OCTETS
+  const state = atomic.load<i32>(entry + (S_STATE << 2))
+  if ((state & 1) == 0) return 0
+  const text = entry + SESSION_ID
+  // The whole id without a branch on where it differs: the secret is not to be guessed octet by octet.
+  const difference = v128.or(
+    v128.xor(v128.load(id), v128.load(text)),
+    v128.xor(v128.load(id + SESSION_ID_OCTETS - 16), v128.load(text + SESSION_ID_OCTETS - 16)),
+  )
+  if (v128.any_true(difference)) return 0
+  store<i32>(word(R, R_SESSION_CONNECTION), load<i32>(word(entry, S_CONNECTION)))
+  store<i32>(word(R, R_SESSION_EXPIRES), load<i32>(word(entry, S_EXPIRES)))
+  return atomic.load<i32>(entry + (S_STATE << 2)) == state ? entry : 0
+}
+
+/** `session` found none of our prefixes in front of the URI. */
+const NOT_TEXTUALLY_OURS: usize = 1
+
+/**
+ * The session that URI number `index` of To-Path names, when it is written exactly as we hand URIs out: 0 if it is such
+ * a URI but the session is not live, 1 if it is not such a URI (it may still be ours in another spelling, U-4).
+ */
+export function session(index: i32): usize {
+  const at = R + TO_URIS + (<usize>index << 3)
+  const uri = <usize>load<i32>(at)
+  const length = <usize>load<i32>(at + 4) - uri
+  for (let prefix = R + PREFIXES; load<i32>(prefix) != 0; prefix += PREFIX_OCTETS) {
+    const octets = <usize>load<i32>(prefix)
+    if (length == octets + SESSION_ID_OCTETS + 4 && same(uri, prefix + 4, octets) &&
+      load<u32>(uri + length - 4) == 0x7063743b) {
+      return sessionById(uri + octets)
+    }
+  }
+  return NOT_TEXTUALLY_OURS
+}
+
+/**
+ * The transaction record that the record's transaction id names, 0 if it is none of ours; its lane and slot go to the
+ * record. That it is still open is for the caller to establish (T_STATE).
+ */
+export function transaction(): usize {
+  const tid = <usize>get(R_TID)
+  if (get(R_TID_LENGTH) != TID_OCTETS) return 0
+  const lane = value(load<u8>(tid))
+  const slot = slotAt(tid + 1)
+  if (lane >= limit(L_LANES) || slot < 0 || <u32>slot >= limit(L_TRANSACTIONS_MAX)) return 0
+  const at = <usize>limit(L_TRANSACTIONS_FIRST) + <usize>limit(L_TRANSACTIONS_STRIDE) * lane +
+    <usize>slot * TRANSACTION_OCTETS
+  if (v128.any_true(v128.xor(v128.load(tid), v128.load(at + T_TID)))) return 0
+  store<i32>(word(R, R_TRANSACTION_LANE), lane)
+  store<i32>(word(R, R_TRANSACTION_SLOT), slot)
+  return at
+}
+
+/** Octets of text that `keep` stores. */
+export function keepSize(): i32 {
+  if (get(R_KIND) != 0) return get(R_TID_LENGTH)
+  const uri = R + TO_URIS
+  return get(R_MESSAGE_ID_LENGTH) + get(R_FROM_LENGTH) + load<i32>(uri + 4) - load<i32>(uri)
+}
+
+/**
+ * Keeps in transaction record `at` what a REPORT about the record's SEND needs (R-49), or, for another method, the
+ * upstream transaction id (R-62). Texts go to T_TEXT, or to T_OVERFLOW when that is set.
+ */
+export function keep(at: usize): void {
+  const kind = get(R_KIND)
+  store<i32>(word(at, T_KIND), kind)
+  store<i32>(word(at, T_FAILURE_REPORT), get(R_FAILURE_REPORT))
+  const overflow = <usize>load<i32>(word(at, T_OVERFLOW))
+  let to = overflow != 0 ? overflow : at + T_TEXT
+  if (kind != 0) {
+    store<i32>(word(at, T_MESSAGE_ID_LENGTH), get(R_TID_LENGTH))
+    copy(to, get(R_TID), get(R_TID_LENGTH))
+    return
+  }
+  const uri = <usize>load<i32>(R + TO_URIS)
+  const uriLength = load<i32>(R + TO_URIS + 4) - <i32>uri
+  store<i32>(word(at, T_BODY_LENGTH), get(R_BODY_LENGTH))
+  store<i32>(word(at, T_MESSAGE_ID_LENGTH), get(R_MESSAGE_ID_LENGTH))
+  store<i32>(word(at, T_URI_LENGTH), uriLength)
+  store<i32>(word(at, T_FROM_LENGTH), get(R_FROM_LENGTH))
+  const ranged = get(R_RANGE) != 0
+  store<f64>(word(at, T_RANGE_START), ranged ? load<f64>(word(R, R_RANGE_START)) : 0)
+  store<f64>(word(at, T_RANGE_TOTAL), ranged ? load<f64>(word(R, R_RANGE_TOTAL)) : -1)
+  to = copy(to, get(R_MESSAGE_ID), get(R_MESSAGE_ID_LENGTH))
+  to = copy(to, uri, uriLength)
+  copy(to, get(R_FROM), get(R_FROM_LENGTH))
+}

@@ -1,0 +1,208 @@
+// What the kernel (AssemblyScript) and TypeScript agree on: the frame record and the layout of the tables that both
+// touch. Compiled by both, so it holds nothing but numeric constants.
+//
+// The kernel writes one frame record at a time, at the start of its lane's scratch area. Word numbers count 32-bit
+// words. "Address" is an octet offset in the shared memory; a length goes with it unless said otherwise.
+
+/** Kind of frame: one of KIND_*. */
+export const R_KIND = 0
+/** 0, or 1 + the index of the error class in `parseErrorClasses` (M-60). */
+export const R_ERROR = 1
+/** Address of the first octet of the start line. */
+export const R_START = 2
+export const R_TID = 3
+export const R_TID_LENGTH = 4
+/** Requests: the method. */
+export const R_METHOD = 5
+export const R_METHOD_LENGTH = 6
+/** Responses: the code, 0 … 999. */
+export const R_STATUS = 7
+/** Responses: the comment; length -1 when there is none (M-2). */
+export const R_COMMENT = 8
+export const R_COMMENT_LENGTH = 9
+/** Address after the empty line (= first body octet), or of the end-line of a bodiless frame. */
+export const R_HEAD_END = 10
+/** 1: the head ended in an empty line. */
+export const R_HAS_BODY = 11
+export const R_BODY_LENGTH = 12
+/** The flag octet of the end-line: `+`, `$` or `#` (M-6). */
+export const R_FLAG = 13
+/** Address after the frame's last octet. */
+export const R_END = 14
+/** To-Path: value, count of URIs; the URIs stand in the table at TO_URIS. */
+export const R_TO = 15
+export const R_TO_LENGTH = 16
+export const R_TO_COUNT = 17
+export const R_FROM = 18
+export const R_FROM_LENGTH = 19
+/** Count of URIs in From-Path; 0 when it is missing or not parsable (M-61). */
+export const R_FROM_COUNT = 20
+/** Address of the header line after From-Path: what is forwarded octet for octet starts here (R-43). */
+export const R_REST = 21
+/** Message-ID value; address 0 when absent. */
+export const R_MESSAGE_ID = 22
+export const R_MESSAGE_ID_LENGTH = 23
+/** Byte-Range value; address 0 when absent. */
+export const R_RANGE = 24
+export const R_RANGE_LENGTH = 25
+/** Byte-Range numbers as float64 (two words each); -1 for `*`. */
+export const R_RANGE_START = 26
+export const R_RANGE_END = 28
+export const R_RANGE_TOTAL = 30
+/** One of REPORT_*: the effective value (M-30); -1 when every value given was malformed. */
+export const R_FAILURE_REPORT = 32
+/** 1: yes (M-30). */
+export const R_SUCCESS_REPORT = 33
+/** REPORT's Status: namespace * 1000 + code; -1 when absent. */
+export const R_STATUS_HEADER = 34
+/** Expires as float64 seconds; -1 when absent. */
+export const R_EXPIRES = 36
+/** Entries in the header table at HEADERS. */
+export const R_HEADER_COUNT = 38
+/** 1: a path holds runs of blanks between URIs that must be emitted as one SP (M-27). */
+export const R_PATH_BLANKS = 39
+/** After an incomplete read: where the search for the end-line goes on. */
+export const R_RESUME = 40
+/** `session` found: connection and expiry second of the entry. */
+export const R_SESSION_CONNECTION = 41
+export const R_SESSION_EXPIRES = 42
+/** `transaction` found: lane and slot named by the transaction id. */
+export const R_TRANSACTION_LANE = 43
+export const R_TRANSACTION_SLOT = 44
+export const RECORD_WORDS = 48
+
+export const KIND_SEND = 0
+export const KIND_REPORT = 1
+export const KIND_AUTH = 2
+export const KIND_OTHER = 3
+export const KIND_RESPONSE = 4
+
+export const REPORT_YES = 0
+export const REPORT_NO = 1
+export const REPORT_PARTIAL = 2
+
+/** What `frame` returns. */
+export const FRAME_INCOMPLETE_HEAD = 0
+export const FRAME_COMPLETE = 1
+export const FRAME_INCOMPLETE_BODY = 2
+export const FRAME_BAD_START_LINE = 3
+export const FRAME_HEADER_LIMIT = 4
+
+// M-44, in octets and counts.
+export const START_LINE_MAX = 1024
+export const HEADER_LINE_MAX = 16384
+export const HEAD_MAX = 65536
+export const HEADERS_MAX = 1024
+export const PATH_URIS_MAX = 64
+/** The longest end-line with the CRLF before it: CRLF, 7 hyphens, 32 octets of tid, flag, CRLF (M-10). */
+export const END_LINE_MAX = 44
+
+// Scratch area of a lane, octets from its start: the record, the URIs of both paths (address and end of each), the
+// header table, limits, and the prefixes of the URIs we hand out.
+export const TO_URIS = 256
+export const FROM_URIS = 768
+/** Header entries of HEADER_WORDS words: id, name address, name length, value address, value length. */
+export const HEADERS = 1280
+export const HEADER_WORDS = 5
+/** HEADERS + HEADERS_MAX * HEADER_WORDS * 4. */
+export const PREFIXES = 21760
+/** Each prefix: one word of length, then the octets. Up to PREFIXES_MAX of them, ended by a length of 0. */
+export const PREFIX_OCTETS = 288
+export const PREFIXES_MAX = 8
+/** PREFIXES + PREFIX_OCTETS * (PREFIXES_MAX + 1), rounded up. */
+export const LIMITS = 24384
+/** Random octets for transaction ids, filled by TypeScript, used up from the front. */
+export const RANDOM = 24448
+export const RANDOM_OCTETS = 8192
+/** Octets where TypeScript may place a text for the kernel to look at. */
+export const TEXT = 32640
+export const TEXT_OCTETS = 66560
+export const SCRATCH_OCTETS = 99328
+
+// Words of LIMITS.
+export const L_START_LINE = 0
+export const L_HEADER_LINE = 1
+export const L_HEAD = 2
+export const L_HEADERS = 3
+export const L_PATH_URIS = 4
+
+// Known headers: ids in the header table. 0 is an unknown header.
+export const H_OTHER = 0
+export const H_TO_PATH = 1
+export const H_FROM_PATH = 2
+export const H_MESSAGE_ID = 3
+export const H_BYTE_RANGE = 4
+export const H_SUCCESS_REPORT = 5
+export const H_FAILURE_REPORT = 6
+export const H_STATUS = 7
+export const H_EXPIRES = 8
+export const H_MIN_EXPIRES = 9
+export const H_MAX_EXPIRES = 10
+export const H_USE_PATH = 11
+export const H_CONTENT_TYPE = 12
+export const H_AUTHENTICATION_INFO = 13
+export const H_USE_NICKNAME = 14
+/** Headers from here on may repeat (M-39). */
+export const H_AUTHORIZATION = 15
+export const H_WWW_AUTHENTICATE = 16
+/** Any other header whose name starts with Content-. */
+export const H_MIME = 17
+
+// Transaction ids and session-ids name a table slot: one character for the lane, four for the slot, in a 64-character
+// alphabet that both grammars allow; the rest is secret (M-4, U-8).
+export const LANES_MAX = 62
+export const SLOTS_MAX = 16777216
+export const TID_OCTETS = 16
+export const TID_SECRET_OCTETS = 11
+export const SESSION_ID_OCTETS = 27
+
+// A session entry (64 octets). Words; the id's text stands at SESSION_ID octets from the entry's start.
+export const SESSION_OCTETS = 64
+/** Live generation * 2 + 1, or an even number when the entry is free. */
+export const S_STATE = 0
+export const S_CONNECTION = 1
+/** Seconds since the server's epoch. */
+export const S_EXPIRES = 2
+/** Next free entry, only while free. */
+export const S_NEXT = 3
+export const SESSION_ID = 16
+export const S_FRAMES_FROM = 12
+export const S_OCTETS_FROM = 13
+export const S_FRAMES_TO = 14
+export const S_OCTETS_TO = 15
+
+// A transaction record (512 octets). Words; texts start at T_TEXT octets: Message-ID, our URI, From-Path for a SEND;
+// the upstream transaction id for everything else.
+export const TRANSACTION_OCTETS = 512
+export const T_STATE = 0
+export const T_NEXT = 1
+export const T_OUT_CONNECTION = 2
+export const T_IN_CONNECTION = 3
+/** The transaction id we sent: TID_OCTETS octets at octet 16. */
+export const T_TID = 16
+/** Milliseconds since the server's epoch, once the octets have left. */
+export const T_DEADLINE = 8
+/** The outgoing connection's count of queued octets when this frame was added, modulo 2^32. */
+export const T_POSITION = 9
+export const T_KIND = 10
+export const T_FAILURE_REPORT = 11
+export const T_BODY_LENGTH = 12
+export const T_MESSAGE_ID_LENGTH = 13
+export const T_URI_LENGTH = 14
+export const T_FROM_LENGTH = 15
+/** Byte-Range start and total as float64; start 0 when the SEND had none. */
+export const T_RANGE_START = 16
+export const T_RANGE_TOTAL = 18
+/** Address of the texts when they do not fit here, else 0; and the segment class to give back. */
+export const T_OVERFLOW = 20
+export const T_OVERFLOW_CLASS = 21
+export const T_TEXT = 96
+
+// Table addresses, in the words after LIMITS, set once per lane.
+export const L_LANES = 8
+export const L_SESSIONS_FIRST = 9
+export const L_SESSIONS_STRIDE = 10
+export const L_SESSIONS_MAX = 11
+export const L_TRANSACTIONS_FIRST = 12
+export const L_TRANSACTIONS_STRIDE = 13
+export const L_TRANSACTIONS_MAX = 14
