@@ -1,0 +1,183 @@
+import { readFile } from 'node:fs/promises'
+import { dirname, resolve } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
+import { type Document, isMap, isNode, isScalar, isSeq, LineCounter, parseDocument, visit, type YAMLError } from 'yaml'
+import type { z } from 'zod'
+import { type Result, SilopathError } from '../errors.ts'
+import { expected, type KeyPath, keyAt, keyName, meantKey, siblingKeys } from './describe.ts'
+import { type Config, completeConfig, configSchema } from './schema.ts'
+
+/** One thing wrong with a config file, and where. Values that may be secret are not in it. */
+export interface ConfigProblem {
+  readonly file: string
+  /** Line and column, from 1, of the key or value; null when the file itself is the problem. */
+  readonly position: { readonly line: number; readonly column: number } | null
+  /** What was found, and what was expected. */
+  readonly message: string
+}
+
+type Problems = readonly ConfigProblem[]
+
+/** `file:line:column: message`, a line each, as editors understand it. */
+export function formatProblems(problems: Problems): string {
+  return problems
+    .map(
+      ({ file, position, message }) => `${file}${position ? `:${position.line}:${position.column}` : ''}: ${message}`,
+    )
+    .join('\n')
+}
+
+/** The same as an error to end a command with. */
+export function configError(problems: Problems): SilopathError {
+  const count = problems.length === 1 ? '1 problem' : `${problems.length} problems`
+  return new SilopathError('CONFIG_INVALID', `${count} in the configuration:\n${formatProblems(problems)}`)
+}
+
+/** Reads and checks a config file. Relative paths in it start from its folder. */
+export async function loadConfig(path: string): Promise<Result<Config, Problems>> {
+  let text: string
+  try {
+    text = await readFile(path, 'utf8')
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    const message = code === 'ENOENT' ? 'there is no such file' : `the file cannot be read (${code})`
+    return { ok: false, error: [{ file: path, position: null, message }] }
+  }
+  return parseConfig(text, path)
+}
+
+/**
+ * Checks the text of a config file and fills in the defaults; an empty text gives the defaults. The error holds every
+ * problem there is, in the order of the file. Only where the YAML itself is broken are keys and values not looked at.
+ */
+export function parseConfig(text: string, fileName: string): Result<Config, Problems> {
+  const lines = new LineCounter()
+  const document = parseDocument(text, {
+    lineCounter: lines,
+    prettyErrors: false,
+    stringKeys: true,
+    logLevel: 'error',
+  })
+  const duplicates = document.errors.filter(({ code }) => code === 'DUPLICATE_KEY').map(duplicateFinding)
+  const broken = [...document.errors, ...document.warnings]
+    .filter(({ code }) => code !== 'DUPLICATE_KEY')
+    .map(yamlFinding)
+  visit(document, {
+    Alias(_, node) {
+      const offset = start(node, 0)
+      const message = 'aliases are not supported: text that starts with * must be quoted'
+      broken.push({ offset, message })
+    },
+  })
+  const findings = [...broken, ...duplicates]
+  if (broken.length === 0) {
+    const parsed = configSchema.safeParse(document.contents === null ? {} : document.toJS())
+    if (parsed.success && findings.length === 0)
+      return { ok: true, value: completeConfig(parsed.data, dirname(resolve(fileName))) }
+    findings.push(...(parsed.error?.issues.flatMap((issue) => keyFindings(issue, document)) ?? []))
+  }
+  findings.sort((a, b) => a.offset - b.offset)
+  const problems = findings.map(({ offset, message }) => {
+    const { line, col } = lines.linePos(offset)
+    return { file: fileName, position: { line, column: col }, message }
+  })
+  // A number can break two rules of its key at once; the text is the same.
+  return { ok: false, error: problems.filter((problem, index) => !isDeepStrictEqual(problem, problems[index - 1])) }
+
+  function duplicateFinding({ pos: [offset] }: YAMLError): Finding {
+    const [key = 'the key'] = /^[\w-]+/.exec(text.slice(offset, offset + 100)) ?? []
+    return { offset, message: `${key}: stands here a second time, expected each key once` }
+  }
+}
+
+interface Finding {
+  readonly offset: number
+  readonly message: string
+}
+
+/** A problem of the YAML itself. Some of the parser's messages quote the file, which may be a password: those are cut. */
+function yamlFinding({ code, message, pos: [offset] }: YAMLError): Finding {
+  switch (code) {
+    case 'TAG_RESOLVE_FAILED':
+      return { offset, message: 'tags are not supported: text that starts with ! must be quoted' }
+    case 'MULTIPLE_DOCS':
+      return { offset, message: 'a second document starts here, expected one' }
+    case 'NON_STRING_KEY':
+      return { offset, message: 'not readable as YAML: a key must be text' }
+    case 'UNEXPECTED_TOKEN':
+      return { offset, message: `not readable as YAML: ${message.replace(/: .*$/s, '')}` }
+    default:
+      return { offset, message: `not readable as YAML: ${message}` }
+  }
+}
+
+/** What an issue of the schema says about the file. */
+function keyFindings(issue: z.core.$ZodIssue, document: Document): Finding[] {
+  if (issue.code === 'invalid_union') {
+    // The branch the operator meant is the one that the value has the shape of; its issues are inside the value.
+    const meant = issue.errors.find((branch) =>
+      branch.every(({ path, code }) => path.length > 0 || code === 'unrecognized_keys'),
+    )
+    if (meant)
+      return meant.flatMap((inner) => keyFindings({ ...inner, path: [...issue.path, ...inner.path] }, document))
+  }
+  if (issue.code === 'unrecognized_keys') {
+    return issue.keys.map((key) => {
+      const path = [...issue.path, key]
+      const { keyOffset: offset } = locate(document, path)
+      const meant = meantKey(issue.path, key)
+      if (meant !== undefined) return { offset, message: `${keyName(path)}: unknown key; did you mean ${meant}?` }
+      // What is no key at all may be a password that lost its key.
+      const name = keyName(keyAt(issue.path)?.secret ? issue.path : path)
+      return { offset, message: `${name}: unknown key; known here: ${siblingKeys(issue.path).join(', ')}` }
+    })
+  }
+  // A rule between keys names a second place: the key it is about may have its value by default.
+  const second: KeyPath[] = issue.code === 'custom' && issue.params ? [issue.params.or] : []
+  const path = [issue.path, ...second].find((candidate) => locate(document, candidate).exists) ?? issue.path
+  const { exists, offset, value } = locate(document, path)
+  const key = keyAt(path) ?? {}
+  const found = exists ? `found ${shown(value, key.secret ?? false)}` : 'missing'
+  const wanted = issue.code === 'custom' ? issue.message : expected(key)
+  return [{ offset, message: `${keyName(path) || 'the file'}: ${found}, expected ${wanted}` }]
+}
+
+interface Place {
+  /** Whether the path leads to a value; else the offsets are those of the innermost part of it that is there. */
+  readonly exists: boolean
+  readonly value: unknown
+  readonly offset: number
+  readonly keyOffset: number
+}
+
+/** Finds what a path leads to in the file. Of a key that stands there twice the last counts, as it does for its value. */
+function locate(document: Document, path: KeyPath): Place {
+  let node: unknown = document.contents
+  let offset = start(node, 0)
+  let keyOffset = offset
+  for (const segment of path) {
+    const pair = isMap(node) ? node.items.findLast(({ key }) => isScalar(key) && key.value === segment) : undefined
+    const child = isSeq(node) ? node.items[Number(segment)] : pair?.value
+    if (child === undefined) return { exists: false, value: undefined, offset, keyOffset }
+    node = child
+    keyOffset = start(pair?.key ?? node, offset)
+    // A key without a value: the place to look at is the key.
+    offset = isScalar(node) && node.source === '' ? keyOffset : start(node, keyOffset)
+  }
+  return { exists: true, value: isNode(node) ? node.toJS(document) : node, offset, keyOffset }
+}
+
+function start(node: unknown, otherwise: number): number {
+  return isNode(node) ? (node.range?.[0] ?? otherwise) : otherwise
+}
+
+/** A value of the file in an error text: short, and without what may be a secret. */
+function shown(value: unknown, secret: boolean): string {
+  if (value === null || value === undefined) return 'nothing'
+  if (Array.isArray(value)) return 'a list'
+  if (typeof value === 'object') return 'a section'
+  if (secret) return typeof value === 'string' ? 'text' : `a ${typeof value}`
+  if (typeof value !== 'string') return String(value)
+  const text = value.replace(/\/\/[^/]*@/, '//...@')
+  return JSON.stringify(text.length > 60 ? `${text.slice(0, 60)}...` : text)
+}

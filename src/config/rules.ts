@@ -1,0 +1,97 @@
+import type { z } from 'zod'
+import { type Endpoint, formatEndpoint, parseEndpoint, parseListenUrl, sound } from './address.ts'
+import { type ConfigKeys, segmentsMibMax } from './keys.ts'
+
+type Context = z.core.$RefinementCtx<ConfigKeys>
+
+/** A rule between keys: which keys it compares, and the check. Its messages complete "expected …". */
+interface Rule {
+  readonly keys: readonly (readonly string[])[]
+  readonly check: (config: ConfigKeys, context: Context) => void
+}
+
+export const rules: readonly Rule[] = [
+  {
+    keys: [
+      ['msrp', 'auth_min_expires'],
+      ['msrp', 'auth_default_expires'],
+      ['msrp', 'auth_max_expires'],
+    ],
+    check: checkExpires,
+  },
+  { keys: [['workers'], ['memory_mib']], check: checkMemory },
+  { keys: [['listen'], ['admin']], check: checkAddresses },
+  { keys: [['auth', 'algorithms']], check: checkAlgorithms },
+  { keys: [['auth', 'users']], check: checkUsernames },
+  {
+    keys: [
+      ['auth', 'users'],
+      ['auth', 'algorithms'],
+    ],
+    check: checkHashes,
+  },
+]
+
+function checkExpires({ msrp }: ConfigKeys, context: Context): void {
+  const { auth_min_expires: min, auth_default_expires: usual, auth_max_expires: max } = msrp
+  if (min <= usual && usual <= max) return
+  context.addIssue({
+    code: 'custom',
+    path: ['msrp', 'auth_default_expires'],
+    message: `auth_min_expires (${min}) <= auth_default_expires (${usual}) <= auth_max_expires (${max})`,
+    params: { or: usual < min ? ['msrp', 'auth_min_expires'] : ['msrp', 'auth_max_expires'] },
+  })
+}
+
+function checkMemory({ workers, memory_mib }: ConfigKeys, context: Context): void {
+  const lanes = Math.max(1, workers)
+  if (lanes * memory_mib <= segmentsMibMax) return
+  context.addIssue({
+    code: 'custom',
+    path: ['memory_mib'],
+    message: `at most ${Math.floor(segmentsMibMax / lanes)} with ${lanes} lanes (${segmentsMibMax} in all)`,
+    params: { or: ['workers'] },
+  })
+}
+
+function checkAddresses({ listen, admin }: ConfigKeys, context: Context): void {
+  const used = new Map<string, string>()
+  const check = (endpoint: Endpoint, path: (string | number)[], name: string) => {
+    const address = formatEndpoint(endpoint).toLowerCase()
+    const other = used.get(address)
+    if (endpoint.port === 0) return
+    if (other === undefined) used.set(address, name)
+    else context.addIssue({ code: 'custom', path, message: `an address that ${other} does not use` })
+  }
+  for (const [index, { url }] of listen.entries())
+    check(sound(parseListenUrl(url)), ['listen', index, 'url'], `listen[${index}]`)
+  if (admin) check(sound(parseEndpoint(admin.listen)), ['admin', 'listen'], 'admin')
+}
+
+function checkAlgorithms({ auth }: ConfigKeys, context: Context): void {
+  if (new Set(auth.algorithms).size === auth.algorithms.length) return
+  context.addIssue({ code: 'custom', path: ['auth', 'algorithms', 1], message: 'each algorithm once' })
+}
+
+function checkUsernames({ auth }: ConfigKeys, context: Context): void {
+  const seen = new Map<string, number>()
+  for (const [index, { username }] of auth.users.entries()) {
+    const first = seen.get(username)
+    if (first === undefined) seen.set(username, index)
+    else {
+      const path = ['auth', 'users', index, 'username']
+      context.addIssue({ code: 'custom', path, message: `each username once (see auth.users[${first}])` })
+    }
+  }
+}
+
+function checkHashes({ auth }: ConfigKeys, context: Context): void {
+  const hashOf = { MD5: 'ha1_md5', 'SHA-256': 'ha1_sha256' } as const
+  for (const [index, user] of auth.users.entries()) {
+    const hashed = user.ha1_md5 !== undefined || user.ha1_sha256 !== undefined
+    if (!hashed || auth.algorithms.some((algorithm) => user[hashOf[algorithm]] !== undefined)) continue
+    const wanted = auth.algorithms.map((algorithm) => hashOf[algorithm]).join(' or ')
+    const path = ['auth', 'users', index]
+    context.addIssue({ code: 'custom', path, message: `${wanted}, as auth.algorithms asks for` })
+  }
+}

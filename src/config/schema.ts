@@ -1,0 +1,72 @@
+import { resolve } from 'node:path'
+import type { z } from 'zod'
+import { type Endpoint, type ListenAddress, parseEndpoint, parseListenUrl, sound } from './address.ts'
+import { type ConfigKeys, configKeys } from './keys.ts'
+import { rules } from './rules.ts'
+
+/**
+ * The whole configuration as the operator writes it. A rule between keys runs although other keys are in error, so that
+ * all problems are told at once, but not on keys that are in error themselves.
+ */
+export const configSchema = rules.reduce(
+  (schema, { keys, check }) => schema.superRefine(check, { when: ({ issues }) => !issues.some(concerns(keys)) }),
+  configKeys,
+)
+
+/** Whether an issue makes the value of one of the keys unsound. */
+function concerns(keys: readonly (readonly string[])[]) {
+  return ({ code, path = [] }: z.core.$ZodRawIssue) =>
+    code !== 'unrecognized_keys' &&
+    keys.some((key) => path.slice(0, key.length).every((segment, depth) => segment === key[depth]))
+}
+
+type DeepReadonly<T> = T extends readonly (infer Item)[]
+  ? readonly DeepReadonly<Item>[]
+  : T extends object
+    ? { readonly [Key in keyof T]: DeepReadonly<T[Key]> }
+    : T
+
+/** A listener: the URL as written and the address in it. */
+export interface ListenConfig extends ListenAddress {
+  readonly url: string
+}
+
+/** The admin server's address, as written and read. */
+export interface AdminConfig extends Endpoint {
+  readonly listen: string
+}
+
+/** A user: exactly one of password and HA1 values is there. */
+export type UserConfig = DeepReadonly<ConfigKeys['auth']['users'][number]>
+
+/**
+ * The configuration the program runs with: every default filled in, paths absolute, addresses read, deeply frozen.
+ * Durations are in seconds, sizes as each key's description says.
+ */
+export type Config = DeepReadonly<Omit<ConfigKeys, 'listen' | 'admin' | 'msrp'>> & {
+  readonly listen: readonly ListenConfig[]
+  readonly admin: false | AdminConfig
+  readonly msrp: DeepReadonly<Omit<ConfigKeys['msrp'], 'realm'>> & { readonly realm: string }
+}
+
+/** Makes what the schema let through ready to run; `folder` is what data_dir is relative to. */
+export function completeConfig(parsed: ConfigKeys, folder: string): Config {
+  const { listen, admin, msrp, data_dir, domains } = parsed
+  return deepFreeze({
+    ...parsed,
+    data_dir: resolve(folder, data_dir),
+    listen: listen.map(({ url }) => ({ url, ...sound(parseListenUrl(url)) })),
+    admin: admin && { ...admin, ...sound(parseEndpoint(admin.listen)) },
+    msrp: { ...msrp, realm: msrp.realm ?? domains[0]! },
+  })
+}
+
+/** The configuration of an empty file in the current folder. */
+export function defaultConfig(): Config {
+  return completeConfig(configSchema.parse({}), process.cwd())
+}
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value === 'object' && value !== null) for (const inner of Object.values(value)) deepFreeze(inner)
+  return Object.freeze(value)
+}
