@@ -4,4 +4,17 @@ export interface Clock {
   now(): number
 }
 
-export const systemClock: Clock = { now: () => Date.now() }
+/** A clock that also calls back. */
+export interface Ticker extends Clock {
+  /** Calls `tick` about every `milliseconds`, until the returned function is called. Keeps no process alive. */
+  every(milliseconds: number, tick: () => void): () => void
+}
+
+export const systemClock: Ticker = {
+  now: () => Date.now(),
+  every(milliseconds, tick) {
+    const timer = setInterval(tick, milliseconds)
+    timer.unref()
+    return () => clearInterval(timer)
+  },
+}

@@ -66,9 +66,10 @@ export const R_RESUME = 40
 /** `session` found: connection and expiry second of the entry. */
 export const R_SESSION_CONNECTION = 41
 export const R_SESSION_EXPIRES = 42
-/** `transaction` found: lane and slot named by the transaction id. */
+/** `transaction` found: lane and slot named by the transaction id, and T_STATE from before the ids were compared. */
 export const R_TRANSACTION_LANE = 43
 export const R_TRANSACTION_SLOT = 44
+export const R_TRANSACTION_STATE = 45
 export const RECORD_WORDS = 48
 
 export const KIND_SEND = 0

@@ -91,11 +91,6 @@ export class ReaderState {
   get dead(): boolean {
     return this.phase === DEAD
   }
-
-  /** Whether a frame has begun and not ended: the end of the stream now is `truncated` (M-60). */
-  get insideFrame(): boolean {
-    return this.phase !== IDLE && this.phase !== DEAD
-  }
 }
 
 /**
@@ -121,6 +116,7 @@ export class MsrpReader<Stream extends ReaderState> {
 
   /** Reads the octets from `start` to `end`, which may be reused as soon as this returns. */
   read(stream: Stream, start: number, end: number): void {
+    if (start === end) return
     let at = start
     if (stream.phase !== IDLE) {
       if (stream.phase === DEAD) return
@@ -145,8 +141,19 @@ export class MsrpReader<Stream extends ReaderState> {
     this.#pool.give(kept)
   }
 
-  /** Forgets the stream and gives its memory back. */
-  end(stream: Stream): void {
+  /**
+   * The stream has ended. A head that was being waited for gets a last look: it may be past a limit already. True if a
+   * frame is cut off by the end (M-60 `truncated`).
+   */
+  end(stream: Stream): boolean {
+    if (stream.phase === HEAD && this.#octets[stream.carry] !== CR) this.#look(stream, true)
+    const truncated = stream.phase !== IDLE && stream.phase !== DEAD
+    this.forget(stream)
+    return truncated
+  }
+
+  /** Reads nothing more of the stream and gives its memory back. */
+  forget(stream: Stream): void {
     this.#release(stream)
     stream.phase = DEAD
   }
@@ -170,7 +177,7 @@ export class MsrpReader<Stream extends ReaderState> {
           const next = record[R_END]!
           const verdict = handler.frame(stream, false)
           if (verdict === STALL) return this.#keep(stream, at, end, BACKLOG)
-          if (verdict === CLOSE) return this.end(stream)
+          if (verdict === CLOSE) return this.forget(stream)
           stream.strays = 0
           at = next
           break
@@ -218,8 +225,11 @@ export class MsrpReader<Stream extends ReaderState> {
     return at
   }
 
-  /** Looks whether the frame in the carry has ended: its length there, 0 if not yet, -1 if the stream is broken. */
-  #look(stream: Stream): number {
+  /**
+   * Looks whether the frame in the carry has ended: its length there, 0 if not yet, -1 if the stream is broken.
+   * @param last look whatever the costs
+   */
+  #look(stream: Stream, last = false): number {
     const kernel = this.#kernel
     const record = this.#record
     const carry = stream.carry
@@ -229,7 +239,7 @@ export class MsrpReader<Stream extends ReaderState> {
       const candidate = kernel.headMayEnd(carry + stream.scan, carryEnd)
       if (candidate === 0) {
         stream.scan = Math.max(0, stream.carryLength - 2)
-        if (stream.carryLength < stream.retryAt) return 0
+        if (stream.carryLength < stream.retryAt && !last) return 0
       } else stream.scan = candidate - carry
     } else {
       const found = kernel.bodyEnd(carry + stream.tid, stream.tidLength, carry + stream.scan, carryEnd)

@@ -131,8 +131,11 @@ export function line(p: usize, end: usize): usize {
   return 0
 }
 
-/** Whether the octets are UTF-8: no overlong forms, no surrogates, nothing past U+10FFFF (M-12). */
-export function utf8(p: usize, end: usize): bool {
+/**
+ * Whether the octets are UTF-8: no overlong forms, no surrogates, nothing past U+10FFFF (M-12). With `cut`, they may
+ * end inside a sequence.
+ */
+export function utf8(p: usize, end: usize, cut: bool): bool {
   while (p < end) {
     const first = load<u8>(p++)
     if (first < 0x80) continue
@@ -150,7 +153,7 @@ export function utf8(p: usize, end: usize): bool {
       else if (first == 0xf4) high = 0x8f
     } else return false
     for (; more > 0; more--) {
-      if (p >= end) return false
+      if (p >= end) return cut
       const next = load<u8>(p++)
       if (next < low || next > high) return false
       low = 0x80

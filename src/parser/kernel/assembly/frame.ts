@@ -83,7 +83,7 @@ function isFlag(octet: u8): bool {
 
 /** "MSRP SP tid SP (method | code [SP comment])" from `p` to its CR at `end` (M-1, M-2, M-3). */
 function startLine(p: usize, end: usize): bool {
-  if (end - p < 12 || load<u32>(p) != 0x5052534d || load<u8>(p + 4) != SP) return false
+  if (end - p < 11 || load<u32>(p) != 0x5052534d || load<u8>(p + 4) != SP) return false
   const tid = p + 5
   p = tid
   if (!is(load<u8>(p), ALPHANUM)) return false
@@ -101,7 +101,7 @@ function startLine(p: usize, end: usize): bool {
     set(R_KIND, KIND_RESPONSE)
     set(R_STATUS, code)
     if (p == end) return true
-    if (load<u8>(p) != SP || (lineHigh && !utf8(p, end))) return false
+    if (load<u8>(p) != SP || (lineHigh && !utf8(p, end, false))) return false
     set(R_COMMENT, <i32>(p + 1))
     set(R_COMMENT_LENGTH, <i32>(end - p - 1))
     return true
@@ -119,6 +119,46 @@ function startLine(p: usize, end: usize): bool {
   return true
 }
 
+/** Whether a line that has no CRLF yet is longer than `most` octets, whatever comes. */
+// @ts-ignore: decorator
+@inline
+function tooLong(p: usize, end: usize, most: usize): bool {
+  return end - p > most && (load<u8>(p + most) != CR || end - p > most + 1)
+}
+
+/** Whether the octets, which hold no CRLF, can still become a start line: what cannot is not worth waiting for. */
+function couldBeStartLine(p: usize, end: usize): bool {
+  const mask = (<u64>1 << (<u64>(end - p < 5 ? end - p : 5) << 3)) - 1
+  if ((load<u64>(p) & mask) != (0x205052534d & mask)) return false
+  p += 5
+  if (p >= end) return true
+  const tid = p
+  if (!is(load<u8>(p), ALPHANUM)) return false
+  while (p < end && is(load<u8>(p), IDENT)) p++
+  if (p - tid > 32) return false
+  if (p == end) return true
+  if (p - tid < 4 || load<u8>(p) != SP) return false
+  p++
+  if (p == end) return true
+  // Half of the CRLF may be here.
+  const cr = load<u8>(end - 1) == CR
+  const last = cr ? end - 1 : end
+  if (is(load<u8>(p), DIGIT)) {
+    const code = p
+    while (p < last && p - code < 3 && is(load<u8>(p), DIGIT)) p++
+    if (p == last) return !cr || p - code == 3
+    if (p - code < 3 || load<u8>(p) != SP) return false
+    for (let i = p; i < last; i++) {
+      const octet = load<u8>(i)
+      if ((octet < 32 && octet != HTAB) || octet == 127) return false
+    }
+    return utf8(p, last, !cr)
+  }
+  const method = p
+  while (p < last && load<u8>(p) >= 65 && load<u8>(p) <= 90) p++
+  return p == last && p > method
+}
+
 /** The id of a header name of `length` octets at `p` (M-1: in any case). */
 function headerId(p: usize, length: usize): i32 {
   const head = folded(p, length)
@@ -127,8 +167,12 @@ function headerId(p: usize, length: usize): i32 {
     case 7:
       if (head == 0x687461702d6f74) return H_TO_PATH
       return head == 0x73657269707865 ? H_EXPIRES : H_OTHER
-    case 8: return head == 0x687461702d657375 ? H_USE_PATH : H_OTHER
-    case 9: return head == 0x7461702d6d6f7266 && folded(p + 8, 1) == 0x68 ? H_FROM_PATH : H_OTHER
+    case 8:
+      if (head == 0x687461702d657375) return H_USE_PATH
+      break
+    case 9:
+      if (head == 0x7461702d6d6f7266 && folded(p + 8, 1) == 0x68) return H_FROM_PATH
+      break
     case 10:
       if (head == 0x2d6567617373656d) return folded(p + 8, 2) == 0x6469 ? H_MESSAGE_ID : H_OTHER
       if (head == 0x2d746e65746e6f63) return H_MIME
@@ -160,7 +204,7 @@ function headerId(p: usize, length: usize): i32 {
       }
       break
   }
-  return length > 8 && head == 0x2d746e65746e6f63 ? H_MIME : H_OTHER
+  return length >= 8 && head == 0x2d746e65746e6f63 ? H_MIME : H_OTHER
 }
 
 /** URIs separated by SPs (M-27). Writes address and end of each to `table` (0: nowhere). Count, 0 if bad, -1 if too many. */
@@ -362,10 +406,7 @@ export function frame(p: usize, end: usize, from: usize): i32 {
   let stop = end - p > startMax + 2 ? p + startMax + 2 : end
   let at = line(p, stop)
   if (at == 0) {
-    if (end - p >= startMax + 2) return FRAME_BAD_START_LINE
-    // What cannot become "MSRP " is not worth waiting for.
-    const mask = (<u64>1 << (<u64>(end - p < 5 ? end - p : 5) << 3)) - 1
-    return (load<u64>(p) & mask) == (0x205052534d & mask) ? FRAME_INCOMPLETE_HEAD : FRAME_BAD_START_LINE
+    return !tooLong(p, end, startMax) && couldBeStartLine(p, end) ? FRAME_INCOMPLETE_HEAD : FRAME_BAD_START_LINE
   }
   if (at - p > startMax || lineBad || !startLine(p, at)) return FRAME_BAD_START_LINE
   p = at + 2
@@ -384,7 +425,7 @@ export function frame(p: usize, end: usize, from: usize): i32 {
     stop = end - p > lineMax + 2 ? p + lineMax + 2 : end
     at = line(p, stop)
     if (at == 0) {
-      if (end - p >= lineMax + 2 || end - start > headMax) return FRAME_HEADER_LIMIT
+      if (tooLong(p, end, lineMax) || end - start > headMax) return FRAME_HEADER_LIMIT
       return FRAME_INCOMPLETE_HEAD
     }
     if (at - p > lineMax || at + 2 - start > headMax) return FRAME_HEADER_LIMIT
@@ -403,7 +444,7 @@ export function frame(p: usize, end: usize, from: usize): i32 {
     let colon = p
     if (is(load<u8>(p), ALPHANUM) && !is(load<u8>(p), DIGIT)) while (is(load<u8>(colon), TOKEN)) colon++
     let value = colon + 1
-    if (colon == p || load<u8>(colon) != 58 || lineBad || (lineHigh && !utf8(value, at))) {
+    if (colon == p || load<u8>(colon) != 58 || lineBad || (lineHigh && !utf8(value, at, false))) {
       // M-12, M-13: folded lines, stray controls and broken UTF-8 end here too.
       problem(BAD_HEADER_LINE)
       if (lines == 1) firstLineBad = true

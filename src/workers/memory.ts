@@ -1,0 +1,139 @@
+import { SharedCounters } from '../metrics/counters.ts'
+import {
+  LANES_MAX,
+  SCRATCH_OCTETS,
+  SESSION_OCTETS,
+  SLOTS_MAX,
+  TRANSACTION_OCTETS,
+} from '../parser/kernel/record.ts'
+import { SilopathError } from '../errors.ts'
+import type { Address } from '../ids.ts'
+import { CONNECTION_OCTETS } from './connections.ts'
+import { RING_CONTROL_OCTETS, RING_RECORD_OCTETS } from './ring.ts'
+import { SEGMENT_POOL_WORDS } from './segments.ts'
+
+/** Octets of the primary's read buffer: the largest piece that is read from a socket at once. */
+export const READ_OCTETS = 65_536
+
+/** Sizes from which the shared memory is laid out. */
+export interface MemorySizes {
+  /** Lanes, at least 1 and at most 32 (a bit each in a connection's waiters). */
+  readonly lanes: number
+  readonly maxConnections: number
+  /** Sessions a lane can hold. */
+  readonly maxSessions: number
+  /** Transactions a lane can have open. */
+  readonly maxTransactions: number
+  /** Octets of each lane's segments. */
+  readonly segmentOctets: number
+}
+
+/** What belongs to one lane. All addresses in octets. */
+export interface LaneMemory {
+  /** Words: see LANE_* below. */
+  readonly control: Address
+  readonly counters: Address
+  readonly scratch: Address
+  readonly sessions: Address
+  readonly transactions: Address
+  readonly segmentControl: Address
+  readonly segments: Address
+  readonly ringIn: Address
+  readonly ringOut: Address
+  /** Octets on their way to the lane: INPUT_OCTETS. */
+  readonly input: Address
+}
+
+/** The map of the shared memory: plain numbers, the same in every thread. */
+export interface MemoryMap extends MemorySizes {
+  readonly primaryControl: Address
+  readonly primaryCounters: Address
+  readonly connections: Address
+  readonly readBuffer: Address
+  readonly lane: readonly LaneMemory[]
+  readonly octets: number
+  readonly ringInRecords: number
+  readonly ringOutRecords: number
+}
+
+/** Octets of the ring of input octets of each lane. */
+export const INPUT_OCTETS = 4 << 20
+
+// Words of a control block.
+/** 1 while something was announced since the owner last looked: see Doorbell. */
+export const CONTROL_BELL = 0
+/** 1: the lane has died; nobody may touch its transactions and segments' contents any more. */
+export const CONTROL_DEAD = 1
+const CONTROL_OCTETS = 256
+
+/** Static data of the kernel and everything below the regions. */
+const KERNEL_OCTETS = 65_536
+const PAGE = 65_536
+
+/** Addresses stay below 2^31, so that they are positive 32-bit integers in JavaScript and in the kernel. */
+const OCTETS_MAX = 2 ** 31 - PAGE
+
+const powerOfTwo = (least: number) => 2 ** Math.ceil(Math.log2(least))
+
+/**
+ * Lays the regions out one after the other, each on a 4 KiB page of its own: pages cost nothing until they are touched.
+ * @throws SilopathError CONFIG_INVALID when they do not fit.
+ */
+export function mapMemory(sizes: MemorySizes): MemoryMap {
+  if (sizes.lanes > Math.min(32, LANES_MAX) || sizes.maxSessions > SLOTS_MAX || sizes.maxTransactions > SLOTS_MAX) {
+    throw new SilopathError('CONFIG_INVALID', 'workers, max_sessions or max_transactions out of bounds')
+  }
+  let next = KERNEL_OCTETS
+  const region = (octets: number) => {
+    const start = next
+    next += (octets + 4095) & ~4095
+    return start as Address
+  }
+  // A lane can have one record of each kind but data waiting for each connection; data gets at least as much room.
+  const ringInRecords = powerOfTwo(4 * sizes.maxConnections + 16_384)
+  // Every segment and two records (close, resume) for each connection: the ring out is never full.
+  const ringOutRecords = powerOfTwo(2 * sizes.maxConnections + Math.ceil(sizes.segmentOctets / 2048) + 64)
+
+  const map = {
+    ...sizes,
+    ringInRecords,
+    ringOutRecords,
+    primaryControl: region(CONTROL_OCTETS),
+    primaryCounters: region(SharedCounters.octetsPerRow),
+    connections: region(sizes.maxConnections * CONNECTION_OCTETS),
+    // 64 octets more: the kernel reads up to 15 octets past the end of what it is given.
+    readBuffer: region(READ_OCTETS + 64),
+    lane: Array.from({ length: sizes.lanes }, () => ({
+      control: region(CONTROL_OCTETS),
+      counters: region(SharedCounters.octetsPerRow),
+      scratch: region(SCRATCH_OCTETS),
+      segmentControl: region(SEGMENT_POOL_WORDS * 4),
+      ringIn: region(RING_CONTROL_OCTETS + ringInRecords * RING_RECORD_OCTETS),
+      ringOut: region(RING_CONTROL_OCTETS + ringOutRecords * RING_RECORD_OCTETS),
+      input: region(INPUT_OCTETS + 64),
+      sessions: region(sizes.maxSessions * SESSION_OCTETS),
+      transactions: region(sizes.maxTransactions * TRANSACTION_OCTETS),
+      segments: region(sizes.segmentOctets + 64),
+    })),
+  }
+  // The kernel finds another lane's tables by the distance between lanes, which is the same for all.
+  if (next > OCTETS_MAX) {
+    const mib = Math.ceil(next / 2 ** 20)
+    throw new SilopathError(
+      'CONFIG_INVALID',
+      `the shared memory would be ${mib} MiB, more than 2047. Remedy: lower memory_mib, workers, max_connections, msrp.max_sessions or msrp.max_transactions`,
+    )
+  }
+  return { ...map, octets: next }
+}
+
+/** Allocates the memory of a map: zeroed, and resident only where it is touched. */
+export function createMemory(map: MemoryMap): WebAssembly.Memory {
+  const pages = Math.ceil(map.octets / PAGE)
+  return new WebAssembly.Memory({ initial: Math.max(pages, 16), maximum: Math.max(pages, 16), shared: true })
+}
+
+/** Octets from one lane's regions to the next lane's. */
+export function laneStride(map: MemoryMap): number {
+  return map.lanes > 1 ? map.lane[1]!.control - map.lane[0]!.control : 0
+}

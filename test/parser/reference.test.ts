@@ -1,0 +1,5 @@
+import { createReferenceReader } from '../support/reference-reader.ts'
+import { describeConformance, describeVectorCounts } from './conformance.ts'
+
+describeVectorCounts()
+describeConformance('reference reader', createReferenceReader)
