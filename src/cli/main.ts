@@ -1,15 +1,15 @@
 #!/usr/bin/env node
-import { readFileSync } from 'node:fs'
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { configError, loadConfig } from '../config/load.ts'
 import { SilopathError } from '../errors.ts'
 import type { LogFormat } from '../log.ts'
+import { version } from '../version.ts'
 
 /** The command line. Its commands fail by throwing: `SilopathError` and `CommanderError` are for the operator. */
 function commandLine(): Command {
   const program = new Command('silopath')
     .description('MSRP relay (RFC 4975, RFC 4976)')
-    .version(packageVersion(), '-V, --version', 'print the version')
+    .version(version, '-V, --version', 'print the version')
     .helpOption('-h, --help', 'print help')
     .helpCommand(false)
     // Before the commands are added: they inherit it. Wrong usage is thrown then, instead of ending the process.
@@ -85,12 +85,6 @@ Examples:
     })
 
   return program
-}
-
-/** package.json is two folders up from src/cli as well as from dist/cli. */
-function packageVersion(): string {
-  const manifest = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
-  return (JSON.parse(manifest) as { version: string }).version
 }
 
 function adminUrl(text: string): URL {

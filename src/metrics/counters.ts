@@ -204,8 +204,8 @@ export const counterFamilies = [
     cells: {
       segmentsFree2k: { size: '2k' },
       segmentsFree16k: { size: '16k' },
-      segmentsFree64k: { size: '64k' },
-      segmentsFree256k: { size: '256k' },
+      segmentsFree96k: { size: '96k' },
+      segmentsFree384k: { size: '384k' },
     },
   },
   {
@@ -216,8 +216,8 @@ export const counterFamilies = [
     cells: {
       segmentsCapacity2k: { size: '2k' },
       segmentsCapacity16k: { size: '16k' },
-      segmentsCapacity64k: { size: '64k' },
-      segmentsCapacity256k: { size: '256k' },
+      segmentsCapacity96k: { size: '96k' },
+      segmentsCapacity384k: { size: '384k' },
     },
   },
   {

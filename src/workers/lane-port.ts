@@ -1,4 +1,5 @@
 import type { Address, ConnectionId } from '../ids.ts'
+import type { Logger } from '../log.ts'
 
 /** Why we end a connection. */
 export type CloseReason =
@@ -6,8 +7,6 @@ export type CloseReason =
   | 'malformed'
   /** No successful request in time, or several failures and no success (R-3, R-7). */
   | 'probation'
-  /** Nothing for long (R-6). */
-  | 'idle'
   /** The first To-Path URI is not ours at all (R-10). */
   | 'misdirected'
   /** Memory is short (R-6). */
@@ -15,7 +14,7 @@ export type CloseReason =
   /** The routing asked for it. */
   | 'routing'
 
-export const closeReasons = ['malformed', 'probation', 'idle', 'misdirected', 'pressure', 'routing'] as const
+export const closeReasons: readonly CloseReason[] = ['malformed', 'probation', 'misdirected', 'pressure', 'routing']
 
 /** A session began, as the primary needs to know it for the session store. */
 export interface SessionOpened {
@@ -44,6 +43,15 @@ export type LaneMessage =
   | { readonly type: 'session-progress'; readonly sessions: readonly SessionProgress[] }
   /** Connect to a foreign next hop; `request` comes back with the answer. */
   | { readonly type: 'connect'; readonly request: number; readonly host: string; readonly port: number }
+  | LogMessage
+
+/** A line for the log, from a thread that has none. */
+export interface LogMessage {
+  readonly type: 'log'
+  readonly level: keyof Logger
+  readonly fields: object
+  readonly message: string
+}
 
 /** What a lane may ask of the thread that owns the sockets. Calls are orders: what comes first happens first. */
 export interface LanePort {
@@ -56,4 +64,23 @@ export interface LanePort {
   /** The lane has forgotten a closed connection: its slot may be used again. */
   released(connection: ConnectionId): void
   post(message: LaneMessage): void
+}
+
+/** What the primary tells a lane. Calls are orders, as in LanePort. */
+export interface LaneFeed {
+  /** A connection has begun; `listener` is -1 when we made it. */
+  opened(connection: ConnectionId, listener: number): void
+  /**
+   * Octets have come in: `octets` at `address`, which are reused when this returns. False when they cannot be taken now:
+   * nothing has been taken of them.
+   */
+  data(connection: ConnectionId, address: Address, octets: number): boolean
+  /** The peer is gone or will send no more. The lane answers with `released`. */
+  closed(connection: ConnectionId): void
+  /** The queue of a receiver that the lane waits for has drained. */
+  drained(connection: ConnectionId): void
+  /** Answer to a `connect`: the connection, 0 when there is none. */
+  answered(request: number, connection: ConnectionId | 0): void
+  /** End of a batch of calls. */
+  flush(): void
 }

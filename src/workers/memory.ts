@@ -64,6 +64,10 @@ export const INPUT_OCTETS = 4 << 20
 export const CONTROL_BELL = 0
 /** 1: the lane has died; nobody may touch its transactions and segments' contents any more. */
 export const CONTROL_DEAD = 1
+/** TRANSACTION_CONTROL_WORDS words of the lane's transactions. */
+export const CONTROL_TRANSACTIONS = 16
+/** How far the lane has given input octets back (an address). */
+export const CONTROL_INPUT_READ = 32
 const CONTROL_OCTETS = 256
 
 /** Static data of the kernel and everything below the regions. */

@@ -94,7 +94,7 @@ export class Outbox {
   write(connection: ConnectionId, frame: string): boolean {
     if (!this.ensure(connection, frame.length)) return false
     const at = this.at(connection)
-    this.#octets.latin1Write(frame, at, frame.length)
+    this.#octets.write(frame, at, frame.length, 'latin1')
     this.commit(connection, at + frame.length)
     return true
   }

@@ -96,7 +96,12 @@ export class RingConsumer {
   }
 
   get empty(): boolean {
-    return Atomics.load(this.#words, this.#control + TAIL_WORD) === this.#head
+    return this.waiting === 0
+  }
+
+  /** Records published and not taken yet. */
+  get waiting(): number {
+    return (Atomics.load(this.#words, this.#control + TAIL_WORD) - this.#head) | 0
   }
 }
 

@@ -20,8 +20,9 @@ export const segmentSizes = [2048, 16_384, 98_304, 393_216] as const
 /** Octets that fit a segment of the largest class. */
 export const segmentCapacityMax = segmentSizes[3] - HEADER_OCTETS - MARGIN_OCTETS
 
-/** Words of control data a pool needs: a head for each class and the count of free octets. */
+/** Words of control data a pool needs: for each class a head and the count of segments taken, and the free octets. */
 export const SEGMENT_POOL_WORDS = 16
+const TAKEN_WORDS = 4
 const FREE_WORD = 8
 
 /** Octets usable in the segment at `address`. */
@@ -41,6 +42,7 @@ export function giveSegment(words: Int32Array, address: Address): void {
     if (seen === top) break
     top = seen
   }
+  Atomics.sub(words, list + TAKEN_WORDS, 1)
   Atomics.add(words, (list & ~(SEGMENT_POOL_WORDS - 1)) + FREE_WORD, words[header + 2]!)
 }
 
@@ -51,6 +53,7 @@ export class SegmentPool {
   /** Per class: where memory that was never used begins and ends. Carved only when its free list is empty (RSS). */
   readonly #fresh: number[] = []
   readonly #freshEnd: number[] = []
+  readonly #count: number[] = []
   /** Octets of capacity in the pool. */
   readonly total: number
 
@@ -70,7 +73,9 @@ export class SegmentPool {
       const first = start + Math.floor(octets / segmentSizes.length / 16) * 16 * index
       this.#fresh.push(first)
       this.#freshEnd.push(first + count * size)
+      this.#count.push(count)
       words[control + index] = 0
+      words[control + TAKEN_WORDS + index] = 0
       total += count * (size - HEADER_OCTETS - MARGIN_OCTETS)
     }
     words[control + FREE_WORD] = total
@@ -91,10 +96,21 @@ export class SegmentPool {
       const address = this.#pop(index) || this.#carve(index)
       if (address === 0) continue
       words[(address - HEADER_OCTETS + 12) >> 2] = 0
+      Atomics.add(words, this.#control + TAKEN_WORDS + index, 1)
       Atomics.sub(words, this.#control + FREE_WORD, capacity)
       return address as Address
     }
     return 0
+  }
+
+  /** Calls back with the free and all octets of capacity of each class. */
+  measure(take: (index: number, free: number, capacity: number) => void): void {
+    for (const [index, size] of segmentSizes.entries()) {
+      const capacity = size - HEADER_OCTETS - MARGIN_OCTETS
+      const taken = Atomics.load(this.#words, this.#control + TAKEN_WORDS + index)
+      const all = this.#count[index]! * capacity
+      take(index, all - taken * capacity, all)
+    }
   }
 
   capacity(segment: Address): number {

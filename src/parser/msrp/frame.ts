@@ -88,7 +88,7 @@ export class MsrpFrame {
 
   /** Octets as text, a character an octet: what is written back is what was read. */
   #octets(start: number, length: number): string {
-    return this.#text.latin1Slice(start, start + length)
+    return this.#text.toString('latin1', start, start + length)
   }
 
   get isRequest(): boolean {
@@ -124,7 +124,7 @@ export class MsrpFrame {
   get comment(): string {
     const length = this.#word(R_COMMENT_LENGTH)
     const start = this.#word(R_COMMENT)
-    return length > 0 ? this.#text.utf8Slice(start, start + length) : ''
+    return length > 0 ? this.#text.toString('utf8', start, start + length) : ''
   }
 
   /** To-Path, next hop first (M-27). */
@@ -195,7 +195,7 @@ export class MsrpFrame {
     for (let i = 0, at = (this.#kernel.scratch + HEADERS) >> 2; i < count; i++, at += HEADER_WORDS) {
       if (words[at + 2] !== wanted.length) continue
       if (this.#octets(words[at + 1]!, words[at + 2]!).toLowerCase() !== wanted) continue
-      found.push(this.#text.utf8Slice(words[at + 3]!, words[at + 3]! + words[at + 4]!))
+      found.push(this.#text.toString('utf8', words[at + 3]!, words[at + 3]! + words[at + 4]!))
     }
     return found
   }

@@ -1,0 +1,41 @@
+import type { ConnectionId } from '../ids.ts'
+import { ReaderState } from '../parser/msrp/reader.ts'
+import type { Verdict } from '../routing/routing.ts'
+import type { Session } from './sessions.ts'
+
+/** What the relay knows of one connection that its lane reads. */
+export class MsrpConnection extends ReaderState {
+  readonly id: ConnectionId
+  /** Index of the listener it was accepted at; -1 when we connected. */
+  readonly listener: number
+  /** Milliseconds since the Unix epoch. */
+  readonly openedAt: number
+  lastInputAt: number
+  /** A request of this peer was accepted: its probation is over. */
+  trusted = false
+  /** Requests refused while it was not trusted. */
+  refusals = 0
+  /** AUTHs with wrong credentials. */
+  failedAuths = 0
+  /** Malformed frames in a row, and when the latest ten came (M-60). */
+  malformedInRow = 0
+  readonly malformedAt: number[] = []
+  /** Sessions bound to it. */
+  readonly sessions = new Set<Session>()
+  /** Octets received that the primary has not been told to be done with. */
+  unconsumed = 0
+  /** We are done with it: it is being closed. */
+  closing = false
+  /** A routing is deciding about the first frame of the backlog … */
+  deciding = false
+  /** … and has decided. */
+  decided: Verdict | null = null
+
+  constructor(id: ConnectionId, listener: number, now: number) {
+    super()
+    this.id = id
+    this.listener = listener
+    this.openedAt = now
+    this.lastInputAt = now
+  }
+}

@@ -1,0 +1,452 @@
+import assert from 'node:assert/strict'
+import { randomFillSync } from 'node:crypto'
+import type { Address, ConnectionId } from '../ids.ts'
+import { C, type CounterKey } from '../metrics/counters.ts'
+import {
+  KIND_AUTH,
+  KIND_OTHER,
+  KIND_REPORT,
+  KIND_SEND,
+  R_BODY_LENGTH,
+  R_END,
+  R_FAILURE_REPORT,
+  R_HAS_BODY,
+  R_KIND,
+  R_SESSION_CONNECTION,
+  R_SESSION_EXPIRES,
+  R_START,
+  R_STATUS,
+  R_TO_COUNT,
+  R_TRANSACTION_LANE,
+  RANDOM,
+  RANDOM_OCTETS,
+  REPORT_NO,
+  REPORT_YES,
+  S_FRAMES_FROM,
+  S_FRAMES_TO,
+  S_OCTETS_FROM,
+  S_OCTETS_TO,
+  SLOTS_MAX,
+  T_TID,
+  TEXT,
+  TID_OCTETS,
+  TID_SECRET_OCTETS,
+  TO_URIS,
+} from '../parser/kernel/record.ts'
+import { CLOSE, type Disposition, STALL, TAKEN } from '../parser/msrp/reader.ts'
+import { type MsrpUri, parseMsrpUri } from '../parser/msrp/uri.ts'
+import type { SendFlags } from '../routing/routing.ts'
+import { failureReport } from './compose.ts'
+import type { MsrpConnection } from './connection.ts'
+import type { RelayContext } from './context.ts'
+import { type Ending, wantsTimeout } from './transactions.ts'
+
+/** Body of a request other than SEND (M-43). */
+const OTHER_BODY_MAX = 10_240
+
+/** What `Kernel.session` returns for a URI that is not written the way we write ours. */
+const OTHER_SPELLING = 1
+
+// Cells of the frame path: a constant is cheaper than looking it up in the table of all cells each time.
+const FRAMES_SENT_SEND = C.framesSentSend
+const FRAMES_SENT_RESPONSE = C.framesSentResponse
+const RESPONSES_SENT_2XX = C.responsesSent2xx
+const OCTETS_SENT = C.octetsSent
+const RELAYED = C.deliveriesRelayed
+const ACKNOWLEDGED = C.deliveriesAcknowledged
+
+const noFlags: SendFlags = {}
+
+/** What #route returns when it has found where the request goes. */
+const FORWARD = 3
+
+/** How a refused request is answered. */
+export interface Answers {
+  /** Answers the request in the record, as far as it may be answered (M-51, M-52), and counts it as refused. */
+  refuse(stream: MsrpConnection, status: number, comment: string): Disposition
+  /** The request in the record was accepted: it ends the peer's probation (R-3). */
+  accept(stream: MsrpConnection): void
+  /** A 200 to the request in the record. */
+  ok(stream: MsrpConnection): void
+}
+
+/**
+ * Where a frame goes next, and sending it there (R-10 … R-17, R-40 … R-49, R-60 … R-63). This is the frame path: in the
+ * common case nothing here allocates, and octets are touched by the kernel alone.
+ */
+export class Forwarder {
+  readonly #context: RelayContext
+  readonly #answers: Answers
+  readonly #record: Int32Array
+  readonly #words: Int32Array
+  readonly #text: Buffer
+  readonly #row: Float64Array
+  readonly #random = Buffer.alloc(RANDOM_OCTETS)
+  #randomAt = RANDOM_OCTETS
+  readonly #bodyMax: number
+  // The route that `#route` has found for the request in the record.
+  #destination = 0 as ConnectionId
+  #visited = 0
+  #fromEntry: Address | 0 = 0
+  #toEntry: Address | 0 = 0
+
+  constructor(context: RelayContext, answers: Answers) {
+    this.#context = context
+    this.#answers = answers
+    this.#record = context.kernel.record
+    this.#words = context.kernel.words
+    this.#text = Buffer.from(context.kernel.octets.buffer as ArrayBuffer)
+    this.#row = context.row
+    this.#bodyMax = context.config.msrp.limits.body
+  }
+
+  /** Relays the request in the record, or answers as the rules say when it may not or cannot go on. */
+  request(stream: MsrpConnection, swallowed: boolean, flags: SendFlags = noFlags): Disposition {
+    const record = this.#record
+    const { outbox, kernel, table } = this.#context
+    const kind = record[R_KIND]!
+
+    const routed = this.#route(stream, flags)
+    if (routed !== FORWARD) return routed
+    const destination = this.#destination
+
+    const body = record[R_BODY_LENGTH]!
+    if (swallowed || body > this.#bodyMax || (kind !== KIND_SEND && body > OTHER_BODY_MAX)) {
+      this.#count('deliveriesTooLarge')
+      return this.#answers.refuse(stream, 413, 'Message Too Large')
+    }
+    if (!this.#context.connections.isOpen(destination)) {
+      this.#count('deliveriesUnreachable')
+      return this.#answers.refuse(stream, 481, 'No Such Session')
+    }
+
+    // R-57: whoever cannot take more holds back who sends to it; also the sender itself, if it does not read its 200s.
+    if (outbox.isFull(destination)) return this.#stall(stream, destination)
+    if (outbox.isFull(stream.id)) return this.#stall(stream, stream.id)
+    const wish = record[R_FAILURE_REPORT]!
+    const acknowledge = kind === KIND_SEND && wish === REPORT_YES
+    // R-12, R-58: REPORTs have no answer, and a SEND whose sender wants to hear nothing needs none remembered.
+    const tracked = kind === KIND_SEND ? wish !== REPORT_NO : kind !== KIND_REPORT
+    if (tracked && !table.hasRoom(stream.id)) return this.#wait(stream, 'stalledTransactions')
+
+    const size = kernel.forwardSize()
+    const okSize = acknowledge ? kernel.okSize() : 0
+    const room =
+      destination === stream.id
+        ? outbox.ensure(destination, size + okSize)
+        : outbox.ensure(destination, size) && (okSize === 0 || outbox.ensure(stream.id, okSize))
+    if (!room) return this.#wait(stream, 'stalledSegments')
+
+    let tid: number
+    if (tracked) {
+      const transaction = table.take()
+      if (transaction === 0) return this.#wait(stream, 'stalledTransactions')
+      tid = transaction + T_TID
+      this.#makeTid(tid, table.slotOf(transaction))
+      if (!table.begin(transaction, stream.id, destination)) {
+        table.untake(transaction)
+        return this.#wait(stream, 'stalledSegments')
+      }
+    } else {
+      tid = kernel.scratch + TEXT
+      this.#makeTid(tid, SLOTS_MAX - 1)
+    }
+
+    const at = outbox.at(destination)
+    const end = kernel.forward(at, tid, TID_OCTETS, this.#visited)
+    outbox.commit(destination, end)
+    this.#countForwarded(kind, end - at)
+    if (acknowledge) {
+      // R-40: 200 means that we have the chunk, not that it was delivered.
+      const start = outbox.at(stream.id)
+      const okEnd = kernel.ok(start)
+      outbox.commit(stream.id, okEnd)
+      this.#row[FRAMES_SENT_RESPONSE]! += 1
+      this.#row[RESPONSES_SENT_2XX]! += 1
+      this.#row[OCTETS_SENT]! += okEnd - start
+    }
+    this.#countSession(record[R_END]! - record[R_START]!, end - at)
+    if (!stream.trusted) this.#answers.accept(stream)
+    if (flags.closeAfterSend) this.#closeDestination(destination)
+    return TAKEN
+  }
+
+  /** Settles the transaction of the response in the record, or drops it (R-60). */
+  response(stream: MsrpConnection): Disposition {
+    const { kernel, transactions, identity } = this.#context
+    const record = this.#record
+    this.#row[responsesReceived[(record[R_STATUS]! / 100) | 0]!]! += 1
+    // R-60: the first To-Path URI must be ours, whether or not its session still lives.
+    if (kernel.session(0) === OTHER_SPELLING && !identity.isOurs(this.#uri(0), true)) return this.#stray()
+    const transaction = kernel.transaction() as Address | 0
+    if (transaction === 0 || !transactions.claim(kernel, transaction, stream.id)) return this.#stray()
+    const lane = record[R_TRANSACTION_LANE]!
+    const status = record[R_STATUS]!
+    if (transactions.kind(transaction) === KIND_SEND) {
+      // R-63: the answer to a SEND ends here.
+      if (status >= 200 && status <= 299) this.#row[ACKNOWLEDGED]! += 1
+      else {
+        this.#count('deliveriesRejected')
+        this.#report(transaction, status, this.#comment(status)) // R-61
+      }
+    } else this.#respondUpstream(transaction)
+    transactions.free(transaction, lane)
+    return TAKEN
+  }
+
+  /** A transaction of this lane that gets no response (R-45, R-48). */
+  ended(transaction: Address, why: Ending): void {
+    const { transactions, lane } = this.#context
+    const kind = transactions.kind(transaction)
+    if (why === 'leg-gone') {
+      if (kind === KIND_SEND) {
+        this.#count('deliveriesUnreachable')
+        this.#report(transaction, 481, 'Connection Lost')
+      }
+    } else if (wantsTimeout(kind, transactions.failureReport(transaction))) {
+      this.#count('deliveriesTimedOut')
+      this.#report(transaction, 408, 'Request Timeout')
+    }
+    transactions.free(transaction, lane)
+  }
+
+  /**
+   * Finds where the request in the record goes: FORWARD, with #destination and #visited set, or what has become of it
+   * instead.
+   */
+  #route(stream: MsrpConnection, flags: SendFlags): Disposition | typeof FORWARD {
+    const record = this.#record
+    const { kernel } = this.#context
+    const count = record[R_TO_COUNT]!
+
+    let entry = kernel.session(0) as Address | 0 | null
+    if (entry === OTHER_SPELLING) entry = this.#spelledOtherwise(0)
+    if (entry === null) {
+      // R-10 [project]: host and port are not ours at all.
+      this.#count('deliveriesRefused')
+      return CLOSE
+    }
+    if (entry === 0 || this.#expired()) return this.#noSession(stream)
+    const home = record[R_SESSION_CONNECTION]! as ConnectionId
+    this.#fromEntry = entry
+    this.#toEntry = 0
+    this.#visited = 1
+
+    if (home !== stream.id) {
+      // R-13 (a): from anybody, to the hop that leads back to the client.
+      this.#fromEntry = 0
+      this.#toEntry = entry
+      if (count === 1) return this.#endsHere(stream)
+      if (this.#isOurs(1)) return this.#notPermitted(stream)
+      this.#destination = home
+      return FORWARD
+    }
+
+    // R-13 (b): from the client's own hop, to anywhere.
+    if (count === 1) return this.#endsHere(stream)
+    let next = kernel.session(1) as Address | 0 | null
+    if (next === OTHER_SPELLING) next = this.#spelledOtherwise(1)
+    if (next === null) return this.#foreign(stream, flags)
+    // R-16: the next URI is ours too; both are visited here.
+    if (next === 0 || this.#expired() || count === 2) return this.#noSession(stream)
+    if (count > 2 && this.#isOurs(2)) return this.#notPermitted(stream)
+    this.#toEntry = next
+    this.#visited = 2
+    this.#destination = record[R_SESSION_CONNECTION]! as ConnectionId
+    return FORWARD
+  }
+
+  /** The next hop is a foreign relay or a peer without one. */
+  #foreign(stream: MsrpConnection, flags: SendFlags): Disposition | typeof FORWARD {
+    const { config, peers, clock, services } = this.#context
+    const uri = this.#uri(1)
+    if (!config.msrp.plaintext_peers || uri.scheme !== 'msrp') return this.#notPermitted(stream)
+    const hop = peers.connectionTo(uri, clock.now(), flags.noConnect === true, () => services.resume(stream))
+    if (hop === 'connecting') {
+      this.#count('stalledConnecting')
+      return STALL
+    }
+    if (hop === 'unreachable') {
+      // R-48, R-41: known before we answered, so it is the answer and no REPORT.
+      this.#count('deliveriesUnreachable')
+      return this.#answers.refuse(stream, 408, 'Next Hop Unreachable')
+    }
+    this.#destination = hop
+    return FORWARD
+  }
+
+  /** To-Path ends at a URI of ours. */
+  #endsHere(stream: MsrpConnection): Disposition {
+    const record = this.#record
+    switch (record[R_KIND]) {
+      case KIND_SEND:
+        // W-8: a bodiless SEND to one's own URI keeps the connection alive.
+        if (record[R_HAS_BODY] === 0 && this.#fromEntry !== 0) {
+          this.#answers.ok(stream)
+          return TAKEN
+        }
+        return this.#noSession(stream)
+      case KIND_REPORT:
+        this.#count('droppedUnknownReport')
+        return TAKEN
+      case KIND_OTHER:
+        return this.#answers.refuse(stream, 501, 'Method Not Understood') // M-58
+      default:
+        return this.#noSession(stream)
+    }
+  }
+
+  /** R-44: our host, but no session that is live (or none that the request may use). */
+  #noSession(stream: MsrpConnection): Disposition {
+    this.#count('deliveriesRefused')
+    return this.#answers.refuse(stream, 481, 'No Such Session')
+  }
+
+  #notPermitted(stream: MsrpConnection): Disposition {
+    this.#count('deliveriesRefused')
+    return this.#answers.refuse(stream, 403, 'Not Permitted')
+  }
+
+  /** Whether the session that the kernel has just found is over although it has not been swept (R-23). */
+  #expired(): boolean {
+    const { clock, epochMs } = this.#context
+    return (clock.now() - epochMs) / 1000 >= this.#record[R_SESSION_EXPIRES]!
+  }
+
+  #isOurs(index: number): boolean {
+    return this.#context.kernel.session(index) !== OTHER_SPELLING || this.#context.identity.isOurs(this.#uri(index))
+  }
+
+  /** The session entry of a URI that is not written as we write ours: 0 not live, null not ours. */
+  #spelledOtherwise(index: number): Address | 0 | null {
+    return this.#context.identity.sessionOf(this.#context.kernel, this.#uri(index))
+  }
+
+  #uri(index: number): MsrpUri {
+    const at = (this.#context.kernel.scratch + TO_URIS + index * 8) >> 2
+    const uri = parseMsrpUri(this.#text.toString('latin1', this.#words[at]!, this.#words[at + 1]!))
+    assert(uri !== null, 'what the kernel takes for a URI is one')
+    return uri
+  }
+
+  #makeTid(to: number, slot: number): void {
+    const { kernel, lane } = this.#context
+    if (this.#randomAt + TID_SECRET_OCTETS > RANDOM_OCTETS) {
+      randomFillSync(this.#random)
+      kernel.octets.set(this.#random, kernel.scratch + RANDOM)
+      this.#randomAt = 0
+    }
+    kernel.makeTid(to, lane, slot, kernel.scratch + RANDOM + this.#randomAt)
+    this.#randomAt += TID_SECRET_OCTETS
+  }
+
+  #stall(stream: MsrpConnection, receiver: ConnectionId): Disposition {
+    this.#count('stalledReceiver')
+    this.#context.services.resumeWhenDrained(stream, receiver)
+    return STALL
+  }
+
+  #wait(stream: MsrpConnection, why: 'stalledTransactions' | 'stalledSegments'): Disposition {
+    this.#count(why)
+    this.#context.services.resumeSoon(stream)
+    return STALL
+  }
+
+  /** R-62: a response to anything but a SEND goes back the way its request came; it never opens a connection. */
+  #respondUpstream(transaction: Address): void {
+    const { transactions, connections, outbox, kernel } = this.#context
+    const upstream = transactions.upstream(transaction)
+    const tid = transactions.upstreamTid(transaction)
+    if (this.#record[R_TO_COUNT]! < 2 || !connections.isOpen(upstream)) {
+      this.#count('droppedClosedConnection')
+      return
+    }
+    if (!outbox.ensure(upstream, kernel.forwardSize())) {
+      this.#count('droppedClosedConnection')
+      return
+    }
+    const at = outbox.at(upstream)
+    const end = kernel.forward(at, tid.address, tid.length, 1)
+    outbox.commit(upstream, end)
+    this.#row[FRAMES_SENT_RESPONSE]! += 1
+    this.#row[responsesSent[(this.#record[R_STATUS]! / 100) | 0]!]! += 1
+    this.#row[OCTETS_SENT]! += end - at
+  }
+
+  /** R-47, R-49: tells the original sender, over the connection its SEND came on. */
+  #report(transaction: Address, status: number, comment: string): void {
+    const { transactions, connections, outbox } = this.#context
+    const upstream = transactions.upstream(transaction)
+    if (!connections.isOpen(upstream)) return
+    const frame = failureReport(transactions.forwardedSend(transaction), status, comment)
+    if (!outbox.write(upstream, frame)) {
+      this.#count('droppedClosedConnection')
+      return
+    }
+    this.#row[C.framesSentReport]! += 1
+    this.#row[OCTETS_SENT]! += frame.length
+    this.#row[reportCounters[status] ?? C.reportsMadeOther]! += 1
+  }
+
+  #comment(status: number): string {
+    return status === 408 ? 'Request Timeout' : 'Rejected'
+  }
+
+  #stray(): Disposition {
+    this.#count('droppedStrayResponse')
+    return TAKEN
+  }
+
+  #closeDestination(destination: ConnectionId): void {
+    this.#context.outbox.flush()
+    this.#context.port.close(destination, 'routing')
+  }
+
+  #count(key: CounterKey): void {
+    this.#row[C[key]]! += 1
+  }
+
+  #countForwarded(kind: number, octets: number): void {
+    const row = this.#row
+    row[OCTETS_SENT]! += octets
+    if (kind === KIND_SEND) {
+      row[FRAMES_SENT_SEND]! += 1
+      row[RELAYED]! += 1
+    } else if (kind === KIND_REPORT) row[C.framesSentReport]! += 1
+    else if (kind === KIND_AUTH) {
+      row[C.framesSentAuth]! += 1
+      row[C.authForwarded]! += 1
+    } else row[C.framesSentOther]! += 1
+  }
+
+  /** Frames and octets of the sessions at both ends, for their records. */
+  #countSession(octetsIn: number, octetsOut: number): void {
+    const words = this.#words
+    if (this.#fromEntry !== 0) {
+      const at = this.#fromEntry >> 2
+      Atomics.add(words, at + S_FRAMES_FROM, 1)
+      Atomics.add(words, at + S_OCTETS_FROM, octetsIn)
+    }
+    if (this.#toEntry !== 0) {
+      const at = this.#toEntry >> 2
+      Atomics.add(words, at + S_FRAMES_TO, 1)
+      Atomics.add(words, at + S_OCTETS_TO, octetsOut)
+    }
+  }
+}
+
+const reportCounters: Readonly<Record<number, number>> = {
+  403: C.reportsMade403,
+  408: C.reportsMade408,
+  413: C.reportsMade413,
+  481: C.reportsMade481,
+}
+
+/** The cells that count responses, by the first digit of their code. */
+const responsesReceived = byFirstDigit('Received')
+export const responsesSent = byFirstDigit('Sent')
+
+function byFirstDigit(direction: 'Received' | 'Sent'): readonly number[] {
+  const classes = ['Other', 'Other', '2xx', '3xx', '4xx', '5xx', 'Other', 'Other', 'Other', 'Other'] as const
+  return classes.map((name) => C[`responses${direction}${name}`])
+}

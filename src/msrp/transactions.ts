@@ -1,0 +1,297 @@
+import assert from 'node:assert/strict'
+import type { Address, ConnectionId } from '../ids.ts'
+import {
+  KIND_SEND,
+  R_TRANSACTION_STATE,
+  REPORT_YES,
+  T_BODY_LENGTH,
+  T_DEADLINE,
+  T_FAILURE_REPORT,
+  T_FROM_LENGTH,
+  T_IN_CONNECTION,
+  T_KIND,
+  T_MESSAGE_ID_LENGTH,
+  T_NEXT,
+  T_OUT_CONNECTION,
+  T_OVERFLOW,
+  T_POSITION,
+  T_RANGE_START,
+  T_RANGE_TOTAL,
+  T_STATE,
+  T_TEXT,
+  T_URI_LENGTH,
+  TRANSACTION_OCTETS,
+} from '../parser/kernel/record.ts'
+import type { Kernel } from '../parser/kernel.ts'
+import type { Connections } from '../workers/connections.ts'
+import { giveSegment, type SegmentPool } from '../workers/segments.ts'
+
+/*
+ * A transaction is one forwarded request whose response is awaited (R-12, R-58). Records lie in shared memory: the
+ * response arrives at whichever lane reads the next hop's connection, and that lane settles it there and then. T_STATE
+ * is generation << 2 | state:
+ *
+ *          open()               sweep: octets have left
+ *   FREE ─────────▶ SENDING ─────────────────────────────▶ WAITING
+ *     ▲                │                                     │
+ *     │ free()         │  a response, or the leg is gone     │ a response, the leg is gone, or the deadline
+ *     └── CLAIMED ◀────┴─────────────────────────────────────┘
+ *
+ * Who swaps SENDING or WAITING for CLAIMED, any lane or the sweep of the owning lane, has the record to itself until it
+ * frees it. The 30 s (R-45) begin when the octets have left, which the sweep notices within its period.
+ */
+const FREE = 0
+const SENDING = 1
+const WAITING = 2
+const CLAIMED = 3
+const GENERATION = 4
+const STATE_MASK = 0x7fffffff
+
+/** Words of a table's control block, which the owning lane and those that free share. */
+export const TRANSACTION_CONTROL_WORDS = 2
+const FREE_LIST = 0
+const OPEN_COUNT = 1
+
+/** Octets of text that a record holds itself; 16 of the rest are margin. */
+const TEXT_MAX = TRANSACTION_OCTETS - T_TEXT - 16
+
+/** Where a lane's transactions lie. */
+export interface TransactionPlace {
+  readonly first: Address
+  /** Word index of TRANSACTION_CONTROL_WORDS words. */
+  readonly control: number
+  readonly max: number
+}
+
+/** What a REPORT about a forwarded chunk says (R-49). Texts hold a character an octet. */
+export interface ForwardedSend {
+  readonly messageId: string
+  /** Our URI that stood first in the SEND's To-Path. */
+  readonly ourUri: string
+  /** The SEND's whole From-Path. */
+  readonly fromPath: string
+  /** `null` when the SEND had no Byte-Range. */
+  readonly range: { readonly start: number; readonly total: number | null } | null
+  readonly bodyLength: number
+}
+
+/** Any lane's view of any lane's transactions: to claim, read and free. */
+export class Transactions {
+  readonly #words: Int32Array
+  readonly #floats: Float64Array
+  readonly #text: Buffer
+  readonly #places: readonly TransactionPlace[]
+  readonly #connections: Connections
+
+  constructor(words: Int32Array, places: readonly TransactionPlace[], connections: Connections) {
+    this.#words = words
+    this.#floats = new Float64Array(words.buffer)
+    this.#text = Buffer.from(words.buffer as ArrayBuffer)
+    this.#places = places
+    this.#connections = connections
+  }
+
+  /**
+   * Claims the transaction that the kernel has just found for a response, if it is open and its request went out on
+   * `connection` (R-60).
+   */
+  claim(kernel: Kernel, record: Address, connection: ConnectionId): boolean {
+    const at = record >> 2
+    const seen = kernel.record[R_TRANSACTION_STATE]!
+    const state = seen & 3
+    if ((state !== SENDING && state !== WAITING) || this.#words[at + T_OUT_CONNECTION] !== connection) return false
+    return Atomics.compareExchange(this.#words, at + T_STATE, seen, (seen & ~3) | CLAIMED) === seen
+  }
+
+  kind(record: Address): number {
+    return this.#words[(record >> 2) + T_KIND]!
+  }
+
+  failureReport(record: Address): number {
+    return this.#words[(record >> 2) + T_FAILURE_REPORT]!
+  }
+
+  /** The connection that the request came on. */
+  upstream(record: Address): ConnectionId {
+    return this.#words[(record >> 2) + T_IN_CONNECTION]! as ConnectionId
+  }
+
+  /** A claimed SEND, for a REPORT. */
+  forwardedSend(record: Address): ForwardedSend {
+    const at = record >> 2
+    const words = this.#words
+    const start = words[at + T_OVERFLOW] || record + T_TEXT
+    const uri = start + words[at + T_MESSAGE_ID_LENGTH]!
+    const from = uri + words[at + T_URI_LENGTH]!
+    const rangeStart = this.#floats[(record + T_RANGE_START * 4) >> 3]!
+    const total = this.#floats[(record + T_RANGE_TOTAL * 4) >> 3]!
+    return {
+      messageId: this.#text.toString('latin1', start, uri),
+      ourUri: this.#text.toString('latin1', uri, from),
+      fromPath: this.#text.toString('latin1', from, from + words[at + T_FROM_LENGTH]!),
+      range: rangeStart === 0 ? null : { start: rangeStart, total: total < 0 ? null : total },
+      bodyLength: words[at + T_BODY_LENGTH]!,
+    }
+  }
+
+  /** Address and length of the upstream transaction id of a claimed request other than SEND (R-62). */
+  upstreamTid(record: Address): { readonly address: Address; readonly length: number } {
+    return { address: (record + T_TEXT) as Address, length: this.#words[(record >> 2) + T_MESSAGE_ID_LENGTH]! }
+  }
+
+  /** Frees a claimed record. */
+  free(record: Address, lane: number): void {
+    const at = record >> 2
+    const words = this.#words
+    const state = words[at + T_STATE]!
+    assert((state & 3) === CLAIMED, 'only who has claimed a transaction frees it')
+    this.#connections.addPending(words[at + T_IN_CONNECTION]! as ConnectionId, -1)
+    const overflow = words[at + T_OVERFLOW]!
+    if (overflow !== 0) giveSegment(words, overflow as Address)
+    Atomics.store(words, at + T_STATE, ((state & ~3) + GENERATION) & STATE_MASK)
+    const { control } = this.#places[lane]!
+    Atomics.sub(words, control + OPEN_COUNT, 1)
+    let top = Atomics.load(words, control + FREE_LIST)
+    for (;;) {
+      words[at + T_NEXT] = top
+      const seen = Atomics.compareExchange(words, control + FREE_LIST, top, record)
+      if (seen === top) return
+      top = seen
+    }
+  }
+}
+
+/** Why a transaction ended without a response. */
+export type Ending = 'timed-out' | 'leg-gone'
+
+/** The owning lane's side: to open transactions and to end those that get no response. */
+export class TransactionTable {
+  readonly #kernel: Kernel
+  readonly #words: Int32Array
+  readonly #place: TransactionPlace
+  readonly #connections: Connections
+  readonly #pool: SegmentPool
+  readonly #epochMs: number
+  /** Records ever used: the sweep looks no further. */
+  #used = 0
+
+  /** Takes over the table, all free. */
+  constructor(
+    kernel: Kernel,
+    place: TransactionPlace,
+    connections: Connections,
+    pool: SegmentPool,
+    epochMs: number,
+  ) {
+    this.#kernel = kernel
+    this.#words = kernel.words
+    this.#place = place
+    this.#connections = connections
+    this.#pool = pool
+    this.#epochMs = epochMs
+    this.#words[place.control + FREE_LIST] = 0
+    this.#words[place.control + OPEN_COUNT] = 0
+  }
+
+  get open(): number {
+    return Atomics.load(this.#words, this.#place.control + OPEN_COUNT)
+  }
+
+  /**
+   * Whether one more request from `connection` may be forwarded now. One sender gets no more than a quarter of what is
+   * free, so that one who floods a receiver that never answers cannot take the table from the others.
+   */
+  hasRoom(connection: ConnectionId): boolean {
+    const free = this.#place.max - this.open
+    return free > 0 && this.#connections.pending(connection) < Math.max(64, free >> 2)
+  }
+
+  /**
+   * A record to be filled by `begin`; 0 when there is none. Its slot is `slotOf` it.
+   */
+  take(): Address | 0 {
+    const words = this.#words
+    const list = this.#place.control + FREE_LIST
+    for (;;) {
+      const top = Atomics.load(words, list)
+      if (top === 0) break
+      if (Atomics.compareExchange(words, list, top, words[(top >> 2) + T_NEXT]!) === top) return top as Address
+    }
+    return this.#used < this.#place.max
+      ? ((this.#place.first + this.#used++ * TRANSACTION_OCTETS) as Address)
+      : 0
+  }
+
+  /** Puts a taken record back that was not begun. */
+  untake(record: Address): void {
+    const words = this.#words
+    const list = this.#place.control + FREE_LIST
+    let top = Atomics.load(words, list)
+    for (;;) {
+      words[(record >> 2) + T_NEXT] = top
+      const seen = Atomics.compareExchange(words, list, top, record)
+      if (seen === top) return
+      top = seen
+    }
+  }
+
+  slotOf(record: Address): number {
+    return (record - this.#place.first) / TRANSACTION_OCTETS
+  }
+
+  /**
+   * Opens the transaction of the request in the kernel's record, whose outgoing id already stands at T_TID. False when
+   * there is no memory for texts that do not fit the record.
+   */
+  begin(record: Address, from: ConnectionId, to: ConnectionId): boolean {
+    const at = record >> 2
+    const words = this.#words
+    const texts = this.#kernel.keepSize()
+    let overflow: Address | 0 = 0
+    if (texts > TEXT_MAX) {
+      overflow = this.#pool.take(texts)
+      if (overflow === 0) return false
+    }
+    words[at + T_OVERFLOW] = overflow
+    words[at + T_OUT_CONNECTION] = to
+    words[at + T_IN_CONNECTION] = from
+    words[at + T_POSITION] = this.#connections.queuedPosition(to)
+    this.#kernel.keep(record)
+    Atomics.add(words, this.#place.control + OPEN_COUNT, 1)
+    this.#connections.addPending(from, 1)
+    Atomics.store(words, at + T_STATE, (words[at + T_STATE]! & ~3) | SENDING)
+    return true
+  }
+
+  /**
+   * Starts the timers of requests whose octets have left, and claims those that will get no response; `end` gets each
+   * of them and frees it.
+   */
+  sweep(now: number, timeoutMs: number, end: (record: Address, why: Ending) => void): void {
+    const words = this.#words
+    const nowMs = now - this.#epochMs
+    for (let i = 0, at = this.#place.first >> 2; i < this.#used; i++, at += TRANSACTION_OCTETS >> 2) {
+      const seen = Atomics.load(words, at + T_STATE)
+      const state = seen & 3
+      if (state === FREE || state === CLAIMED) continue
+      const to = words[at + T_OUT_CONNECTION]! as ConnectionId
+      let why: Ending | null = null
+      if (!this.#connections.isOpen(to)) why = 'leg-gone'
+      else if (state === SENDING) {
+        if (!this.#connections.hasLeft(to, words[at + T_POSITION]!)) continue
+        // Modulo 2^32, as a 32-bit count of milliseconds turns over every 49 days.
+        words[at + T_DEADLINE] = nowMs + timeoutMs
+        Atomics.compareExchange(words, at + T_STATE, seen, (seen & ~3) | WAITING)
+      } else if (((nowMs - words[at + T_DEADLINE]!) | 0) >= 0) why = 'timed-out'
+      if (why === null) continue
+      if (Atomics.compareExchange(words, at + T_STATE, seen, (seen & ~3) | CLAIMED) === seen) {
+        end((at << 2) as Address, why)
+      }
+    }
+  }
+}
+
+/** Whether the original sender is to hear of it when no response comes (R-45). */
+export function wantsTimeout(kind: number, failureReport: number): boolean {
+  return kind === KIND_SEND && failureReport === REPORT_YES
+}

@@ -1,0 +1,263 @@
+import { randomBytes } from 'node:crypto'
+import { isIPv4 } from 'node:net'
+import { type Admin, startAdmin } from './admin/http.ts'
+import { nonceKeyOctetsMin } from './auth/nonce.ts'
+import { systemClock, type Ticker } from './clock.ts'
+import { formatEndpoint, parseEndpoint, sound } from './config/address.ts'
+import type { Config } from './config/schema.ts'
+import { SilopathError } from './errors.ts'
+import type { ConnectionId, LaneIndex } from './ids.ts'
+import type { Logger } from './log.ts'
+import { C, SharedCounters } from './metrics/counters.ts'
+import { createRegistry } from './metrics/exposition.ts'
+import type { ListenerIdentity } from './msrp/identity.ts'
+import { clearSessions } from './msrp/sessions.ts'
+import { compileKernel } from './parser/kernel.ts'
+import { defaultRouting } from './routing/default-routing.ts'
+import type { Routing } from './routing/routing.ts'
+import { openLmdbSessions } from './store/lmdb-sessions.ts'
+import { SessionBook } from './store/session-book.ts'
+import { type Listener, Transport } from './transport/transport.ts'
+import { version } from './version.ts'
+import { Connections } from './workers/connections.ts'
+import { Lane, type LaneSetup } from './workers/lane.ts'
+import type { LaneFeed, LaneMessage, LanePort } from './workers/lane-port.ts'
+import { createMemory, mapMemory } from './workers/memory.ts'
+import { LanePool } from './workers/pool.ts'
+
+/** How long after a lane's death nobody can be in the middle of one of its transactions any more, milliseconds. */
+const GRACE_MS = 100
+
+export interface ServerOptions {
+  readonly log: Logger
+  /** Time for everything in this thread; with `workers: 0` that is everything. Default: the system's. */
+  readonly clock?: Ticker
+  /** Decides instead of the default routing; only with `workers: 0` in this version. */
+  readonly routing?: Routing
+}
+
+/** A running server. */
+export interface Server {
+  /** URL and port of every listener, in the order of the config. */
+  readonly listeners: readonly { readonly url: string; readonly port: number }[]
+  readonly adminUrl: string | null
+  /** Stops accepting, sends what is queued, ends connections, stores what is to be stored. */
+  close(): Promise<void>
+  /** Resolves once it has closed. */
+  readonly closed: Promise<void>
+  /** Makes a worker die of an uncaught error, to see that the others do not notice. */
+  killWorker(lane: number): void
+}
+
+/**
+ * Puts a server together and starts it; resolves when every listener accepts.
+ * @throws SilopathError for what the operator can mend: LISTEN_FAILED, STORE_UNAVAILABLE, CONFIG_INVALID, KERNEL_MISSING
+ */
+export async function startServer(config: Config, options: ServerOptions): Promise<Server> {
+  const { log, clock = systemClock, routing = defaultRouting } = options
+  if (config.workers > 0 && options.routing !== undefined) {
+    throw new SilopathError('CONFIG_INVALID', 'a routing of your own needs workers: 0 in this version')
+  }
+  const undo: (() => Promise<void> | void)[] = []
+  try {
+    return await start()
+  } catch (error) {
+    for (const step of undo.reverse()) await step()
+    throw error
+  }
+
+  async function start(): Promise<Server> {
+    const map = mapMemory({
+      lanes: Math.max(config.workers, 1),
+      maxConnections: config.max_connections,
+      maxSessions: config.msrp.max_sessions,
+      maxTransactions: config.msrp.max_transactions,
+      segmentOctets: config.memory_mib * 2 ** 20,
+    })
+    const kernel = compileKernel()
+    const memory = createMemory(map)
+    const rows = [...map.lane.map((lane) => lane.counters), map.primaryCounters].map(
+      (address) => new Float64Array(memory.buffer, address, SharedCounters.octetsPerRow / Float64Array.BYTES_PER_ELEMENT),
+    )
+    const counters = new SharedCounters(rows)
+    const row = counters.primary
+    const connections = new Connections(new Int32Array(memory.buffer), map.connections)
+
+    const { store, swept } = await openLmdbSessions({
+      dataDir: config.data_dir,
+      recordsMax: map.lanes * map.maxSessions,
+      onError: (err) => {
+        row[C.storeWriteFailures]! += 1
+        log.error({ err }, 'the session store could not write; it tries again')
+      },
+    })
+    undo.push(() => store.close())
+    if (swept > 0) log.info({ sessions: swept }, 'sessions of an earlier run are over')
+
+    const transport = new Transport(config, map, memory, connections, row, { log, clock })
+    undo.push(() => transport.close())
+    const listeners: Listener[] = []
+    for (const listener of config.listen) listeners.push(await transport.listen(listener))
+
+    const setup: LaneSetup = {
+      map,
+      memory,
+      kernel,
+      config,
+      listeners: listeners.map((listener) => identityOf(listener, config)),
+      nonceKey: randomBytes(nonceKeyOctetsMin),
+      epochMs: clock.now(),
+    }
+    const book = new SessionBook(store, {
+      peer: (connection) => transport.peer(connection),
+      lane: (connection) => connections.laneOf(connection),
+      full: () => {
+        row[C.storeFull]! += 1
+      },
+    })
+    const stopSweeping = clock.every(1000, () => book.sweep(clock.now()))
+    undo.push(stopSweeping)
+
+    let feeds: LaneFeed[] = []
+    const portOf = (lane: LaneIndex): LanePort => ({
+      write: (connection, segment, octets) => transport.write(connection, segment, octets),
+      close: (connection, reason) => transport.closeConnection(connection, reason),
+      resume: (connection) => transport.resume(connection),
+      released: (connection) => transport.released(connection),
+      post: (message) => receive(message, lane),
+    })
+    const receive = (message: LaneMessage, lane: LaneIndex) => {
+      switch (message.type) {
+        case 'connect':
+          transport.connect(message.host, message.port, (connection) => answer(lane, message.request, connection))
+          break
+        case 'session-opened':
+          book.opened(message)
+          break
+        case 'session-progress':
+          book.progressed(message.sessions)
+          break
+        case 'log':
+          log[message.level](message.fields, message.message)
+      }
+    }
+    const answer = (lane: LaneIndex, request: number, connection: ConnectionId | 0) => {
+      const feed = feeds[lane]
+      feed?.answered(request, connection)
+      feed?.flush()
+    }
+
+    let stopLanes: () => Promise<void> | void
+    let pool: LanePool | null = null
+    if (config.workers === 0) {
+      const lane = new Lane(0 as LaneIndex, setup, { port: portOf(0 as LaneIndex), log, clock, routing })
+      feeds = [lane]
+      stopLanes = () => lane.stop()
+    } else {
+      const started = new LanePool(setup, portOf, log, { laneDied: (lane) => void replaceLane(started, lane) })
+      pool = started
+      stopLanes = () => started.stop()
+      undo.push(stopLanes)
+      await started.start()
+      feeds = Array.from({ length: map.lanes }, (_, lane) => started.feed(lane as LaneIndex)!)
+    }
+
+    /** Who closes whom when a lane dies: docs/architecture.md. */
+    const replaceLane = async (threads: LanePool, lane: LaneIndex) => {
+      const place = map.lane[lane]!
+      row[C.lanesReplaced]! += 1
+      transport.suspendLane(lane)
+      clearSessions(new Int32Array(memory.buffer), place.sessions, map.maxSessions)
+      book.laneDied(lane)
+      const end = (place.segments + map.segmentOctets) as typeof place.segments
+      do await new Promise((resolve) => setTimeout(resolve, GRACE_MS))
+      while (transport.holdsSegments(place.segments, end))
+      await threads.startLane(lane)
+      feeds[lane] = threads.feed(lane)!
+      transport.resumeLane(lane, feeds[lane])
+      log.info({ lane }, 'a new worker runs the lane')
+    }
+
+    let readiness: 'starting' | 'ready' | 'draining' = 'starting'
+    const startedAt = clock.now()
+    let admin: Admin | null = null
+    if (config.admin !== false) {
+      admin = await startAdmin({
+        listen: config.admin,
+        registry: createRegistry(counters, { version }),
+        sessions: store,
+        readiness: () => readiness,
+        status: () => ({
+          version,
+          uptime_seconds: Math.floor((clock.now() - startedAt) / 1000),
+          lanes: config.workers,
+          connections: transport.count,
+          listeners: listeners.map(urlOf),
+        }),
+        log,
+      })
+      const started = admin
+      undo.push(() => started.close())
+    }
+    const stopMeasuring = clock.every(1000, () => {
+      for (let lane = 0; lane < map.lanes; lane++) {
+        const occupancy = pool?.occupancy(lane as LaneIndex)
+        if (!occupancy) continue
+        const laneRow = counters.row(lane)
+        laneRow[C.ringRecordsIn] = occupancy.in
+        laneRow[C.ringCapacityIn] = occupancy.inCapacity
+        laneRow[C.ringRecordsOut] = occupancy.out
+        laneRow[C.ringCapacityOut] = occupancy.outCapacity
+      }
+    })
+    undo.push(stopMeasuring)
+    transport.start(feeds)
+    readiness = 'ready'
+
+    const closed = Promise.withResolvers<void>()
+    let closing: Promise<void> | null = null
+    const close = async () => {
+      readiness = 'draining'
+      stopMeasuring()
+      stopSweeping()
+      await transport.close()
+      await stopLanes()
+      await admin?.close()
+      await store.close()
+      closed.resolve()
+    }
+    return {
+      listeners: listeners.map((listener) => ({ url: urlOf(listener), port: listener.port })),
+      adminUrl: admin?.url ?? null,
+      close: () => (closing ??= close()),
+      closed: closed.promise,
+      killWorker: (lane) => pool?.crash(lane as LaneIndex),
+    }
+  }
+}
+
+function urlOf({ config: { scheme, host }, port }: Listener): string {
+  return `${scheme}://${formatEndpoint({ host, port })}`
+}
+
+/** How a listener is spoken of to peers; its address must be one they can use. */
+function identityOf({ config: { scheme, host, port: wanted, url }, port }: Listener, config: Config): ListenerIdentity {
+  const { use_path_addr, allow_plaintext_auth } = config.msrp
+  const usePath = use_path_addr === undefined ? { host, port } : sound(parseEndpoint(use_path_addr))
+  if (usePath.host === '0.0.0.0' || usePath.host === '::') {
+    throw new SilopathError(
+      'CONFIG_INVALID',
+      `${url} listens on every address, so clients cannot be told where to find it. Remedy: set msrp.use_path_addr to the host:port they reach`,
+    )
+  }
+  const loopback = host === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.'))
+  return {
+    scheme,
+    host,
+    port,
+    usePathHost: usePath.host,
+    // The port of a listener that took any port is the one it got.
+    usePathPort: usePath.port === 0 || usePath.port === wanted ? port : usePath.port,
+    authAllowed: allow_plaintext_auth ?? loopback,
+  }
+}

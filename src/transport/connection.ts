@@ -1,0 +1,88 @@
+import type { Socket } from 'node:net'
+import { formatEndpoint } from '../config/address.ts'
+import type { Address, ConnectionId, LaneIndex } from '../ids.ts'
+
+/**
+ * One socket and what is on its way through it. It ends in steps, each with its flag: `closing`, nothing more is read;
+ * `closedToLane`, the lane has been told; `gone`, the socket is closed; `released`, the lane has forgotten it. Only a
+ * connection that is gone and released gives its slot back.
+ */
+export class Connection {
+  readonly id: ConnectionId
+  readonly lane: LaneIndex
+  readonly socket: Socket
+  readonly peer: string
+  /** When octets last went in or out, milliseconds since the Unix epoch. */
+  usedAt: number
+  /** Octets given to the lane, modulo 2^32. */
+  delivered = 0
+  paused = false
+  /** Octets that found no room on the way to the lane. */
+  held: Buffer | null = null
+  closing = false
+  closedToLane = false
+  gone = false
+  released = false
+  linger: NodeJS.Timeout | null = null
+  /** Host and port, if we made the connection. */
+  outgoingKey: string | null = null
+  readonly #give: (segment: Address) => void
+  /** Segments whose octets have not left yet, oldest first. */
+  #pending: Address[] = []
+  /** Callbacks still to come for writes whose segments have been given back. */
+  #settled = 0
+  readonly #onWritten: () => void
+
+  /** @param give takes a segment back once its octets have left */
+  constructor(id: ConnectionId, lane: LaneIndex, socket: Socket, now: number, give: (segment: Address) => void) {
+    this.id = id
+    this.lane = lane
+    this.socket = socket
+    this.peer = formatEndpoint({ host: socket.remoteAddress ?? '0.0.0.0', port: socket.remotePort ?? 0 })
+    this.usedAt = now
+    this.#give = give
+    this.#onWritten = () => this.#written()
+  }
+
+  get writable(): boolean {
+    return !this.closing && !this.gone && this.socket.writable
+  }
+
+  /** Sends octets that lie in a segment. Nearly always they have left when this returns. */
+  write(octets: Uint8Array, segment: Address): void {
+    const { socket } = this
+    this.#pending.push(segment)
+    socket.write(octets, this.#onWritten)
+    if (socket.writableLength === 0) {
+      this.#settled += this.#pending.length
+      this.releaseAll()
+    }
+  }
+
+  /** Gives all segments back: their octets have left, or never will. */
+  releaseAll(): void {
+    const pending = this.#pending
+    if (pending.length === 1) {
+      const segment = pending[0]!
+      pending.length = 0
+      this.#give(segment)
+      return
+    }
+    this.#pending = []
+    for (const segment of pending) this.#give(segment)
+  }
+
+  /** Whether a segment between two addresses waits here. */
+  holds(from: Address, to: Address): boolean {
+    return this.#pending.some((segment) => segment >= from && segment < to)
+  }
+
+  #written(): void {
+    if (this.#settled > 0) {
+      this.#settled--
+      return
+    }
+    const segment = this.#pending.shift()
+    if (segment !== undefined) this.#give(segment)
+  }
+}

@@ -1,0 +1,46 @@
+import { Socket, type SocketConstructorOpts } from 'node:net'
+
+/** Takes what has been read: `octets` octets at the start of the buffer, which are overwritten by the next read. */
+export type OnRead = (octets: number) => void
+
+interface Handle {
+  readonly readStop?: () => void
+}
+
+/**
+ * Makes a socket, just accepted and not yet reading, read straight into `buffer`, which may be shared memory and may be
+ * shared with other sockets: a read and its callback are one step. Node offers this for sockets that it opens, not for
+ * those it accepts, so the accepted one's handle moves to a new socket. Should a later Node not let go of the handle,
+ * octets are copied into the buffer piece by piece.
+ */
+export function readInto(accepted: Socket, buffer: Uint8Array, onRead: OnRead): Socket {
+  const from = accepted as unknown as { _handle: Handle | null }
+  const handle = from._handle
+  if (handle !== null && typeof handle === 'object' && typeof handle.readStop === 'function') {
+    from._handle = null
+    accepted.removeAllListeners()
+    const options = { handle, allowHalfOpen: true, ...readOptions(buffer, onRead) }
+    return new Socket(options as SocketConstructorOpts)
+  }
+  accepted.on('data', (octets: Buffer) => {
+    for (let at = 0; at < octets.length; at += buffer.length) {
+      const piece = octets.subarray(at, at + buffer.length)
+      buffer.set(piece)
+      onRead(piece.length)
+    }
+  })
+  return accepted
+}
+
+/** The options of a socket that reads into `buffer`. */
+export function readOptions(buffer: Uint8Array, onRead: OnRead): Pick<SocketConstructorOpts, 'onread'> {
+  return {
+    onread: {
+      buffer,
+      callback: (octets) => {
+        onRead(octets)
+        return true
+      },
+    },
+  }
+}

@@ -1,0 +1,356 @@
+import assert from 'node:assert/strict'
+import { Authenticator } from '../auth/authenticator.ts'
+import { StaticUsers } from '../auth/credentials.ts'
+import { NonceCounts, Nonces } from '../auth/nonce.ts'
+import type { Ticker } from '../clock.ts'
+import type { Config } from '../config/schema.ts'
+import type { Address, ConnectionId, LaneIndex } from '../ids.ts'
+import type { Logger } from '../log.ts'
+import { C, countHandling } from '../metrics/counters.ts'
+import { MsrpConnection } from '../msrp/connection.ts'
+import type { LaneServices } from '../msrp/context.ts'
+import { Identity, type ListenerIdentity } from '../msrp/identity.ts'
+import { Peers } from '../msrp/peers.ts'
+import { Relay } from '../msrp/relay.ts'
+import { type Session, SessionTable } from '../msrp/sessions.ts'
+import { type Ending, Transactions, TransactionTable } from '../msrp/transactions.ts'
+import {
+  L_LANES,
+  L_SESSIONS_FIRST,
+  L_SESSIONS_MAX,
+  L_SESSIONS_STRIDE,
+  L_TRANSACTIONS_FIRST,
+  L_TRANSACTIONS_MAX,
+  L_TRANSACTIONS_STRIDE,
+  LIMITS,
+} from '../parser/kernel/record.ts'
+import { createKernel, type Kernel } from '../parser/kernel.ts'
+import { MsrpReader } from '../parser/msrp/reader.ts'
+import { uriEqual } from '../parser/msrp/uri.ts'
+import type { Routing } from '../routing/routing.ts'
+import { Connections, slotOf } from './connections.ts'
+import type { CloseReason, LaneFeed, LanePort } from './lane-port.ts'
+import { CONTROL_TRANSACTIONS, laneStride, type MemoryMap } from './memory.ts'
+import { Outbox } from './outbox.ts'
+import { SegmentPool } from './segments.ts'
+
+/** How often transactions are looked at, milliseconds: how exact the 30 s of R-45 are. */
+const SWEEP_MS = 250
+/** How often everything else with a deadline is looked at. */
+const HOUSEKEEPING_MS = 1000
+/** How soon a stream that found no memory tries again. */
+const RETRY_MS = 5
+
+/** What a lane is made from: plain data, the same for every lane and fit to be sent to a thread. */
+export interface LaneSetup {
+  readonly map: MemoryMap
+  readonly memory: WebAssembly.Memory
+  readonly kernel: WebAssembly.Module
+  readonly config: Config
+  readonly listeners: readonly ListenerIdentity[]
+  /** Seals nonces; the same in all lanes. */
+  readonly nonceKey: Uint8Array
+  /** From when seconds and milliseconds in shared memory count. */
+  readonly epochMs: number
+}
+
+/** What a lane gets from the thread it runs in. */
+export interface LaneSurroundings {
+  readonly port: LanePort
+  readonly log: Logger
+  readonly clock: Ticker
+  readonly routing: Routing
+}
+
+/**
+ * What a worker runs: parser and relay for the connections it is given. A lane is not a thread: it is fed octets and
+ * asks its port to send some, and does not know what lies behind.
+ */
+export class Lane implements LaneFeed {
+  readonly #index: LaneIndex
+  readonly #port: LanePort
+  readonly #clock: Ticker
+  readonly #config: Config
+  readonly #row: Float64Array
+  readonly #connections: Connections
+  readonly #pool: SegmentPool
+  readonly #outbox: Outbox
+  readonly #reader: MsrpReader<MsrpConnection>
+  readonly #relay: Relay
+  readonly #sessions: SessionTable
+  readonly #table: TransactionTable
+  readonly #peers: Peers
+  /** By connection slot. */
+  readonly #streams: (MsrpConnection | undefined)[] = []
+  /** Stalled streams by the receiver they wait for. */
+  readonly #waiting = new Map<ConnectionId, Set<MsrpConnection>>()
+  /** Stalled streams that try again shortly. */
+  readonly #soon = new Set<MsrpConnection>()
+  #retry: NodeJS.Timeout | null = null
+  readonly #stops: (() => void)[]
+  #lastTick: number
+
+  constructor(index: LaneIndex, setup: LaneSetup, { port, log, clock, routing }: LaneSurroundings) {
+    const { map, memory, config, epochMs } = setup
+    const place = map.lane[index]!
+    this.#index = index
+    this.#port = port
+    this.#clock = clock
+    this.#config = config
+    this.#row = new Float64Array(memory.buffer, place.counters, C_CELLS)
+    const kernel = laneKernel(index, setup)
+    const words = kernel.words
+    this.#connections = new Connections(words, map.connections)
+    this.#pool = new SegmentPool(words, place.segmentControl >> 2, place.segments, map.segmentOctets)
+    this.#outbox = new Outbox(memory.buffer, port, this.#pool, this.#connections, map.maxConnections)
+    this.#sessions = new SessionTable(words, place.sessions, index, map.maxSessions, epochMs)
+    const tables = map.lane.map(({ transactions, control }) => ({
+      first: transactions,
+      control: (control >> 2) + CONTROL_TRANSACTIONS,
+      max: map.maxTransactions,
+    }))
+    this.#table = new TransactionTable(kernel, tables[index]!, this.#connections, this.#pool, epochMs)
+    this.#peers = new Peers(port, this.#connections)
+    const identity = new Identity(setup.listeners, config.domains)
+    identity.teach(kernel)
+    const { realm } = config.msrp
+    this.#relay = new Relay({
+      lane: index,
+      config,
+      log,
+      clock,
+      kernel,
+      row: this.#row,
+      connections: this.#connections,
+      outbox: this.#outbox,
+      port,
+      services: this.#services(),
+      identity,
+      sessions: this.#sessions,
+      transactions: new Transactions(words, tables, this.#connections),
+      table: this.#table,
+      peers: this.#peers,
+      authenticator: new Authenticator({
+        realm,
+        algorithms: config.auth.algorithms,
+        qopRequired: true, // D-10
+        users: new StaticUsers(config.auth.users),
+        nonces: new Nonces({ realm, key: setup.nonceKey, lifeSeconds: config.auth.nonce_lifetime, clock }),
+        counts: new NonceCounts(),
+        uriEqual: (given, meant) => given === meant || uriEqual(given, meant) === true,
+      }),
+      routing,
+      epochMs,
+    })
+    this.#reader = new MsrpReader(kernel, this.#pool, this.#relay, config.msrp.limits.body)
+    this.#lastTick = performance.now()
+    this.#stops = [
+      clock.every(SWEEP_MS, () => this.#sweep()),
+      clock.every(HOUSEKEEPING_MS, () => this.#keepHouse()),
+    ]
+  }
+
+  opened(connection: ConnectionId, listener: number): void {
+    this.#streams[slotOf(connection)] = new MsrpConnection(connection, listener, this.#clock.now())
+  }
+
+  data(connection: ConnectionId, address: Address, octets: number): boolean {
+    const stream = this.#stream(connection)
+    if (stream === null || stream.closing) {
+      this.#connections.consume(connection, octets)
+      return true
+    }
+    const began = performance.now()
+    stream.unconsumed += octets
+    this.#outbox.expect(octets)
+    const before = this.#relay.handled
+    this.#reader.read(stream, address, address + octets)
+    const frames = this.#relay.handled - before
+    if (frames > 0) countHandling(this.#row, (performance.now() - began) / 1000 / frames, frames)
+    this.#acknowledge(stream)
+    return true
+  }
+
+  closed(connection: ConnectionId): void {
+    const stream = this.#stream(connection)
+    if (stream === null) return
+    if (this.#reader.end(stream)) this.#row[C['parseError:truncated']]! += 1
+    // What the peer sent before it went is answered; its sessions are over.
+    for (const session of stream.sessions) this.#endSession(session, 'sessionsClosed')
+    this.#soon.delete(stream)
+    this.#streams[slotOf(connection)] = undefined
+    this.#outbox.flush()
+    this.#port.released(connection)
+  }
+
+  drained(connection: ConnectionId): void {
+    const streams = this.#waiting.get(connection)
+    if (streams === undefined) return
+    this.#waiting.delete(connection)
+    for (const stream of streams) this.#resume(stream)
+  }
+
+  answered(request: number, connection: ConnectionId | 0): void {
+    this.#peers.answered(request, connection, this.#clock.now())
+  }
+
+  flush(): void {
+    this.#outbox.flush()
+  }
+
+  /** Stops the lane's timers. What it has made so far is flushed. */
+  stop(): void {
+    for (const stop of this.#stops) stop()
+    if (this.#retry !== null) clearTimeout(this.#retry)
+    for (const session of [...this.#sessions.live()]) this.#endSession(session, 'sessionsClosed')
+    this.#outbox.flush()
+  }
+
+  #stream(connection: ConnectionId): MsrpConnection | null {
+    const stream = this.#streams[slotOf(connection)]
+    return stream !== undefined && stream.id === connection ? stream : null
+  }
+
+  /** Tells the primary that the stream's octets have been worked off, unless it is stalled. */
+  #acknowledge(stream: MsrpConnection): void {
+    if (stream.stalled) return
+    const octets = stream.unconsumed
+    stream.unconsumed = 0
+    if (this.#connections.consume(stream.id, octets)) this.#port.resume(stream.id)
+  }
+
+  #resume(stream: MsrpConnection): void {
+    if (!stream.stalled || stream.closing || stream.deciding || this.#stream(stream.id) !== stream) return
+    this.#outbox.expect(stream.carryLength)
+    this.#reader.resume(stream)
+    this.#acknowledge(stream)
+  }
+
+  #services(): LaneServices {
+    return {
+      resumeWhenDrained: (stream, receiver) => {
+        const streams = this.#waiting.get(receiver)
+        if (streams === undefined) this.#waiting.set(receiver, new Set([stream]))
+        else streams.add(stream)
+        this.#connections.await(receiver, this.#index)
+        // It may have drained, or gone, before the primary saw that we wait.
+        if (this.#connections.waiting(receiver) <= 0 || !this.#connections.isOpen(receiver)) this.#tryAgain(stream)
+      },
+      resumeSoon: (stream) => this.#tryAgain(stream),
+      resume: (stream) => {
+        this.#resume(stream)
+        this.flush()
+      },
+      close: (stream, reason) => this.#close(stream, reason),
+    }
+  }
+
+  #close(stream: MsrpConnection, reason: CloseReason): void {
+    if (stream.closing) return
+    stream.closing = true
+    this.#outbox.flush()
+    this.#port.close(stream.id, reason)
+  }
+
+  #tryAgain(stream: MsrpConnection): void {
+    this.#soon.add(stream)
+    this.#retry ??= setTimeout(() => {
+      this.#retry = null
+      const streams = [...this.#soon]
+      this.#soon.clear()
+      for (const one of streams) this.#resume(one)
+      this.flush()
+    }, RETRY_MS)
+  }
+
+  #sweep(): void {
+    const end = (transaction: Address, why: Ending) => this.#relay.ended(transaction, why)
+    this.#table.sweep(this.#clock.now(), this.#config.msrp.response_timeout * 1000, end)
+    this.flush()
+  }
+
+  #keepHouse(): void {
+    const now = this.#clock.now()
+    this.#endProbations(now)
+    const progress: Session[] = []
+    for (const session of [...this.#sessions.live()]) {
+      if (now >= session.expiresAt) {
+        // the URI dies, the connection may go on.
+        this.#stream(session.connection)?.sessions.delete(session)
+        this.#endSession(session, 'sessionsExpired')
+      } else if (this.#sessions.refresh(session)) progress.push(session)
+    }
+    if (progress.length > 0) {
+      this.#port.post({ type: 'session-progress', sessions: progress.map((session) => progressOf(session, false)) })
+    }
+    this.#gauges()
+    this.flush()
+  }
+
+  /** a peer that has had no request accepted in time is sent away. */
+  #endProbations(now: number): void {
+    const limit = this.#config.msrp.first_request_timeout * 1000
+    for (const stream of this.#streams) {
+      if (stream === undefined || stream.trusted || stream.closing || stream.listener < 0) continue
+      if (now - stream.openedAt >= limit) {
+        this.#close(stream, 'probation')
+        this.#reader.forget(stream)
+      }
+    }
+  }
+
+  #endSession(session: Session, event: 'sessionsClosed' | 'sessionsExpired'): void {
+    this.#sessions.close(session)
+    this.#row[C[event]]! += 1
+    this.#port.post({ type: 'session-progress', sessions: [progressOf(session, true)] })
+  }
+
+  #gauges(): void {
+    const row = this.#row
+    row[C.sessionsOpen] = this.#sessions.size
+    row[C.transactionsOpen] = this.#table.open
+    this.#pool.measure((index, free, capacity) => {
+      row[C.segmentsFree2k + index] = free
+      row[C.segmentsCapacity2k + index] = capacity
+    })
+    const now = performance.now()
+    // How much later than asked this ran: what a frame may have waited for the thread.
+    row[C.loopDelaySeconds] = Math.max(0, (now - this.#lastTick - HOUSEKEEPING_MS) / 1000)
+    this.#lastTick = now
+  }
+}
+
+function progressOf(session: Session, closed: boolean) {
+  const { publicId: id, framesFrom, framesTo, octetsFrom, octetsTo } = session
+  return { id, framesFrom, framesTo, octetsFrom, octetsTo, closed }
+}
+
+const C_CELLS = Object.keys(C).length
+
+/** The kernel of a lane, which knows the tables of all lanes. */
+function laneKernel(index: LaneIndex, { map, memory, kernel: module, config }: LaneSetup): Kernel {
+  const { limits } = config.msrp
+  const place = map.lane[index]!
+  const kernel = createKernel(module, memory, place.scratch, {
+    startLine: limits.start_line,
+    headerLine: limits.header_line,
+    head: limits.head,
+    headers: limits.headers,
+    pathUris: limits.path_uris,
+    body: limits.body,
+  })
+  const first = map.lane[0]!
+  const stride = laneStride(map)
+  for (const [i, lane] of map.lane.entries()) {
+    assert(lane.sessions === first.sessions + i * stride && lane.transactions === first.transactions + i * stride)
+  }
+  const words = new Int32Array(memory.buffer, place.scratch + LIMITS, 16)
+  words[L_LANES] = map.lanes
+  words[L_SESSIONS_FIRST] = first.sessions
+  words[L_SESSIONS_STRIDE] = stride
+  words[L_SESSIONS_MAX] = map.maxSessions
+  words[L_TRANSACTIONS_FIRST] = first.transactions
+  words[L_TRANSACTIONS_STRIDE] = stride
+  words[L_TRANSACTIONS_MAX] = map.maxTransactions
+  return kernel
+}

@@ -1,0 +1,161 @@
+import { MessageChannel, type MessagePort } from 'node:worker_threads'
+import { Piscina } from 'piscina'
+import type { Address, ConnectionId, LaneIndex } from '../ids.ts'
+import type { Logger } from '../log.ts'
+import type { LaneSetup } from './lane.ts'
+import { closeReasons, type LaneMessage, type LanePort } from './lane-port.ts'
+import { CONTROL_BELL } from './memory.ts'
+import { Doorbell, RingConsumer } from './ring.ts'
+import { RingFeed } from './ring-feed.ts'
+import { OUT_CLOSE, OUT_RELEASED, OUT_RESUME, OUT_WRITE } from './ring-port.ts'
+import type { LaneTask } from './worker.ts'
+
+/** What the pool tells the one who composed it. */
+export interface PoolEvents {
+  /** The thread of a lane has died of an uncaught error. Restart it when nobody uses its memory any more. */
+  laneDied(lane: LaneIndex): void
+}
+
+interface Thread {
+  readonly feed: RingFeed
+  readonly ring: RingConsumer
+  readonly messages: MessagePort
+}
+
+// Compiled or not, the worker stands next to this file.
+const workerFile = new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js', import.meta.url).href
+
+/** The piscina threads, each with one never-ending task: a lane. */
+export class LanePool {
+  readonly #setup: LaneSetup
+  readonly #ports: readonly LanePort[]
+  readonly #log: Logger
+  readonly #events: PoolEvents
+  readonly #piscina: Piscina<LaneTask, void>
+  readonly #threads: (Thread | null)[]
+  readonly #tasks: Promise<void>[] = []
+  readonly #bell: Doorbell
+  #stopping = false
+
+  /** @param portOf what does the things that a lane asks for */
+  constructor(setup: LaneSetup, portOf: (lane: LaneIndex) => LanePort, log: Logger, events: PoolEvents) {
+    this.#setup = setup
+    this.#ports = setup.map.lane.map((_, lane) => portOf(lane as LaneIndex))
+    this.#log = log
+    this.#events = events
+    const { lanes } = setup.map
+    this.#piscina = new Piscina({
+      filename: workerFile,
+      minThreads: lanes,
+      maxThreads: lanes,
+      idleTimeout: Number.POSITIVE_INFINITY,
+      // Its own tasks never end: piscina's waiting would only block the thread's event loop.
+      atomics: 'disabled',
+    })
+    // A thread's death is told by the rejection of its task.
+    this.#piscina.on('error', () => {})
+    this.#threads = new Array<Thread | null>(lanes).fill(null)
+    this.#bell = new Doorbell(new Int32Array(setup.memory.buffer), (setup.map.primaryControl >> 2) + CONTROL_BELL)
+  }
+
+  /** Starts all lanes and resolves when they take input. */
+  async start(): Promise<void> {
+    const lanes = Array.from({ length: this.#setup.map.lanes }, (_, lane) => this.startLane(lane as LaneIndex))
+    await Promise.all(lanes)
+    void this.#listen()
+  }
+
+  /** Starts a lane with empty rings: for the first time, or anew after its thread has died. */
+  async startLane(lane: LaneIndex): Promise<void> {
+    const { map, memory } = this.#setup
+    const place = map.lane[lane]!
+    const words = new Int32Array(memory.buffer)
+    for (const start of [place.ringIn, place.ringOut]) words.fill(0, start >> 2, (start >> 2) + 32)
+    const { port1, port2 } = new MessageChannel()
+    const feed = new RingFeed(memory, map, place)
+    const ring = new RingConsumer(words, place.ringOut, map.ringOutRecords)
+    const ready = Promise.withResolvers<void>()
+    port1.on('message', (message: LaneMessage | 'ready') => {
+      if (message === 'ready') ready.resolve()
+      else this.#ports[lane]!.post(message)
+    })
+    // piscina's type for the list is taken from a signature of postMessage that newer Node types no longer have first.
+    const task: LaneTask = { lane, setup: this.#setup, messages: port2 }
+    this.#tasks[lane] = this.#piscina.run(task, { transferList: [port2] as never }).then(
+      () => port1.close(),
+      (err: unknown) => {
+        port1.close()
+        ready.reject(err)
+        if (this.#stopping) return
+        this.#log.error({ lane, err }, 'a lane died')
+        // What it had finished before it died still leaves.
+        this.#drain()
+        this.#threads[lane] = null
+        this.#events.laneDied(lane)
+      },
+    )
+    await ready.promise
+    this.#threads[lane] = { feed, ring, messages: port1 }
+  }
+
+  /** The way to a lane; null while it is dead. */
+  feed(lane: LaneIndex): RingFeed | null {
+    return this.#threads[lane]?.feed ?? null
+  }
+
+  /** Makes the thread of a lane die of an uncaught error: for our own tests. */
+  crash(lane: LaneIndex): void {
+    this.#threads[lane]?.messages.postMessage('crash')
+  }
+
+  /** Lets every lane finish what it has, then ends the threads. */
+  async stop(): Promise<void> {
+    this.#stopping = true
+    for (const thread of this.#threads) thread?.feed.stop()
+    await Promise.all(this.#tasks)
+    this.#drain()
+    this.#bell.ring()
+    await this.#piscina.destroy()
+  }
+
+  /** Records waiting in the rings of a lane, and how many fit. */
+  occupancy(lane: LaneIndex): { in: number; inCapacity: number; out: number; outCapacity: number } | null {
+    const thread = this.#threads[lane]
+    if (!thread) return null
+    const { waiting, capacity } = thread.feed.occupancy
+    return { in: waiting, inCapacity: capacity, out: thread.ring.waiting, outCapacity: this.#setup.map.ringOutRecords }
+  }
+
+  async #listen(): Promise<void> {
+    while (!this.#stopping) {
+      this.#bell.lower()
+      if (this.#drain() === 0) await this.#bell.wait()
+    }
+  }
+
+  #drain(): number {
+    let count = 0
+    for (const thread of this.#threads) if (thread !== null) count += thread.ring.drain(this.#take)
+    return count
+  }
+
+  // What goes through a ring is the same for every lane; only messages are answered.
+  readonly #take = (kind: number, connection: number, address: number, length: number): void => {
+    const port = this.#ports[0]!
+    const id = connection as ConnectionId
+    switch (kind) {
+      case OUT_WRITE:
+        port.write(id, address as Address, length)
+        break
+      case OUT_CLOSE:
+        port.close(id, closeReasons[address]!)
+        break
+      case OUT_RESUME:
+        port.resume(id)
+        break
+      case OUT_RELEASED:
+        port.released(id)
+        break
+    }
+  }
+}

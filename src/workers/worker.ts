@@ -1,0 +1,98 @@
+import type { MessagePort } from 'node:worker_threads'
+import { systemClock, type Ticker } from '../clock.ts'
+import type { Address, ConnectionId, LaneIndex } from '../ids.ts'
+import type { Logger } from '../log.ts'
+import { defaultRouting } from '../routing/default-routing.ts'
+import { Lane, type LaneSetup } from './lane.ts'
+import { CONTROL_BELL, CONTROL_INPUT_READ } from './memory.ts'
+import { Doorbell, RingConsumer } from './ring.ts'
+import { IN_ANSWERED, IN_CLOSED, IN_DATA, IN_DRAINED, IN_OPENED, IN_STOP } from './ring-feed.ts'
+import { RingPort } from './ring-port.ts'
+
+/** What the pool hands to the thread of a lane. */
+export interface LaneTask {
+  readonly lane: LaneIndex
+  readonly setup: LaneSetup
+  /** To the primary: LaneMessages, and `ready` once. From it: `crash`, for tests of our own. */
+  readonly messages: MessagePort
+}
+
+/** The one task of a pool thread: it runs a lane until it is told to stop. */
+export default async function runLane({ lane: index, setup, messages }: LaneTask): Promise<void> {
+  const { map, memory } = setup
+  const place = map.lane[index]!
+  const words = new Int32Array(memory.buffer)
+  const inputRead = (place.control >> 2) + CONTROL_INPUT_READ
+  const ring = new RingConsumer(words, place.ringIn, map.ringInRecords)
+  const bell = new Doorbell(words, (place.control >> 2) + CONTROL_BELL)
+  const port = new RingPort(memory, map, place, messages)
+  const clock = publishing(systemClock, port)
+  const lane = new Lane(index, setup, { port, log: logThrough(messages), clock, routing: defaultRouting })
+
+  // Waiting for the bell keeps no thread alive; an open port does.
+  messages.on('message', (order: unknown) => {
+    if (order === 'crash') setImmediate(() => crash())
+  })
+  messages.postMessage('ready')
+
+  let stopped = false
+  let read = 0
+  const take = (kind: number, connection: number, address: number, length: number) => {
+    switch (kind) {
+      case IN_DATA:
+        lane.data(connection as ConnectionId, address as Address, length)
+        read = address + length
+        break
+      case IN_OPENED:
+        lane.opened(connection as ConnectionId, address)
+        break
+      case IN_CLOSED:
+        lane.closed(connection as ConnectionId)
+        break
+      case IN_DRAINED:
+        lane.drained(connection as ConnectionId)
+        break
+      case IN_ANSWERED:
+        lane.answered(address, connection as ConnectionId | 0)
+        break
+      case IN_STOP:
+        stopped = true
+        break
+    }
+  }
+  while (!stopped) {
+    bell.lower()
+    if (ring.drain(take) === 0) {
+      await bell.wait()
+      continue
+    }
+    if (read !== 0) Atomics.store(words, inputRead, read)
+    lane.flush()
+    port.publish()
+  }
+  lane.stop()
+  port.publish()
+  messages.close()
+}
+
+/** What a timer or a promise makes the lane send must be shown to the primary too. */
+function publishing(clock: Ticker, port: RingPort): Ticker {
+  return {
+    now: () => clock.now(),
+    every: (milliseconds, tick) =>
+      clock.every(milliseconds, () => {
+        tick()
+        port.publish()
+      }),
+  }
+}
+
+function logThrough(messages: MessagePort): Logger {
+  const method = (level: keyof Logger) => (fields: object, message: string) =>
+    messages.postMessage({ type: 'log', level, fields, message })
+  return { debug: method('debug'), info: method('info'), warn: method('warn'), error: method('error') }
+}
+
+function crash(): never {
+  throw new Error('told to crash')
+}
