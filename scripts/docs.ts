@@ -4,11 +4,13 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { formOf, type KeySchema, keyTree, sectionOf } from '../src/config/describe.ts'
+import { renderMetricsDoc } from '../src/metrics/doc.ts'
 
 /** The generated documents: where each goes, and what makes its text. */
 const documents: readonly (readonly [file: string, render: () => string])[] = [
   ['docs/config.md', configReference],
   ['docs/config.schema.json', configJsonSchema],
+  ['docs/metrics.md', renderMetricsDoc],
 ]
 
 function configReference(): string {

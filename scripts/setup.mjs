@@ -13,7 +13,9 @@ const modifiedAt = (path) => (existsSync(join(root, path)) ? statSync(join(root,
 const run = (command, args, what) => {
   const { status, error } = spawnSync(command, args, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] })
   if (status === 0) return
-  console.error(`silopath: ${what} failed${error ? `: ${error.message}` : ''}. Remedy: run \`${command} ${args.join(' ')}\` and see why.`)
+  console.error(
+    `silopath: ${what} failed${error ? `: ${error.message}` : ''}. Remedy: run \`${command} ${args.join(' ')}\` and see why.`,
+  )
   process.exit(1)
 }
 

@@ -21,4 +21,6 @@ export class SilopathError extends Error {
 }
 
 /** The outcome of an operation that a peer or an operator can make fail. */
-export type Result<Value, Failure> = { readonly ok: true; readonly value: Value } | { readonly ok: false; readonly error: Failure }
+export type Result<Value, Failure> =
+  | { readonly ok: true; readonly value: Value }
+  | { readonly ok: false; readonly error: Failure }

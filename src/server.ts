@@ -10,7 +10,7 @@ import type { ConnectionId, LaneIndex } from './ids.ts'
 import type { Logger } from './log.ts'
 import { C, SharedCounters } from './metrics/counters.ts'
 import { createRegistry } from './metrics/exposition.ts'
-import type { ListenerIdentity } from './msrp/identity.ts'
+import { Identity, type ListenerIdentity } from './msrp/identity.ts'
 import { clearSessions } from './msrp/sessions.ts'
 import { compileKernel } from './parser/kernel.ts'
 import { defaultRouting } from './routing/default-routing.ts'
@@ -77,7 +77,8 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     const kernel = compileKernel()
     const memory = createMemory(map)
     const rows = [...map.lane.map((lane) => lane.counters), map.primaryCounters].map(
-      (address) => new Float64Array(memory.buffer, address, SharedCounters.octetsPerRow / Float64Array.BYTES_PER_ELEMENT),
+      (address) =>
+        new Float64Array(memory.buffer, address, SharedCounters.octetsPerRow / Float64Array.BYTES_PER_ELEMENT),
     )
     const counters = new SharedCounters(rows)
     const row = counters.primary
@@ -99,12 +100,15 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     const listeners: Listener[] = []
     for (const listener of config.listen) listeners.push(await transport.listen(listener))
 
+    const identities = listeners.map((listener) => identityOf(listener, config))
+    // Each lane has its own; what is wrong with it is better said here.
+    new Identity(identities, config.domains)
     const setup: LaneSetup = {
       map,
       memory,
       kernel,
       config,
-      listeners: listeners.map((listener) => identityOf(listener, config)),
+      listeners: identities,
       nonceKey: randomBytes(nonceKeyOctetsMin),
       epochMs: clock.now(),
     }

@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto'
-import type { Kernel } from '../parser/kernel.ts'
 import {
   FROM_URIS,
   KIND_SEND,
@@ -11,6 +10,7 @@ import {
   R_TO_COUNT,
   TO_URIS,
 } from '../parser/kernel/record.ts'
+import type { Kernel } from '../parser/kernel.ts'
 import type { HeaderLines } from '../routing/routing.ts'
 import { idAlphabet } from './sessions.ts'
 import type { ForwardedSend } from './transactions.ts'

@@ -314,7 +314,7 @@ export class Forwarder {
   }
 
   #isOurs(index: number): boolean {
-    return this.#context.kernel.session(index) !== OTHER_SPELLING || this.#context.identity.isOurs(this.#uri(index))
+    return !this.#context.kernel.foreign(index) && this.#context.identity.isOurs(this.#uri(index))
   }
 
   /** The session entry of a URI that is not written as we write ours: 0 not live, null not ours. */

@@ -1,7 +1,17 @@
-import { Buffer } from 'node:buffer'
+import assert from 'node:assert/strict'
 import { formatEndpoint } from '../config/address.ts'
+import { SilopathError } from '../errors.ts'
 import type { Address } from '../ids.ts'
-import { PREFIX_OCTETS, PREFIXES, PREFIXES_MAX, SESSION_ID_OCTETS, TEXT } from '../parser/kernel/record.ts'
+import {
+  NAME_OCTETS,
+  NAMES,
+  NAMES_MAX,
+  PREFIX_OCTETS,
+  PREFIXES,
+  PREFIXES_MAX,
+  SESSION_ID_OCTETS,
+  TEXT,
+} from '../parser/kernel/record.ts'
 import type { Kernel } from '../parser/kernel.ts'
 import { canonicalHost, type MsrpUri } from '../parser/msrp/uri.ts'
 
@@ -26,6 +36,7 @@ export class Identity {
   readonly #addresses = new Set<string>()
   readonly #hosts = new Set<string>()
 
+  /** @throws SilopathError CONFIG_INVALID when there are more names than the kernel has room for */
   constructor(listeners: readonly ListenerIdentity[], domains: readonly string[]) {
     this.#listeners = listeners
     this.#domains = new Set(domains.map(canonicalHost))
@@ -38,6 +49,12 @@ export class Identity {
         this.#addresses.add(`${scheme} ${domain}:${usePathPort}`)
         this.#hosts.add(`${scheme} ${domain}`)
       }
+    }
+    if (this.#addresses.size > NAMES_MAX) {
+      throw new SilopathError(
+        'CONFIG_INVALID',
+        `listeners and domains make ${this.#addresses.size} names, more than ${NAMES_MAX}. Remedy: fewer of them`,
+      )
     }
   }
 
@@ -65,6 +82,14 @@ export class Identity {
     for (const [i, prefix] of prefixes.entries()) {
       const at = kernel.scratch + PREFIXES + i * PREFIX_OCTETS
       const octets = Buffer.from(prefix, 'latin1').subarray(0, PREFIX_OCTETS - 4)
+      kernel.words[at >> 2] = octets.length
+      kernel.octets.set(octets, at + 4)
+    }
+    const names = new Set([...this.#addresses].map((address) => address.slice(address.indexOf(' ') + 1)))
+    for (const [i, name] of [...names].entries()) {
+      const at = kernel.scratch + NAMES + i * NAME_OCTETS
+      const octets = Buffer.from(name, 'latin1')
+      assert(octets.length <= NAME_OCTETS - 4, 'a host name has 253 octets at the most')
       kernel.words[at >> 2] = octets.length
       kernel.octets.set(octets, at + 4)
     }

@@ -96,7 +96,8 @@ export class Relay implements FrameHandler<MsrpConnection> {
     this.#row = context.row
     this.#text = Buffer.from(context.kernel.octets.buffer as ArrayBuffer)
     this.#frame = new MsrpFrame(context.kernel)
-    this.#relaysRequests = (context.routing.onMsrpRequest ?? defaultRouting.onMsrpRequest) === defaultRouting.onMsrpRequest
+    this.#relaysRequests =
+      (context.routing.onMsrpRequest ?? defaultRouting.onMsrpRequest) === defaultRouting.onMsrpRequest
     this.#relaysResponses =
       (context.routing.onMsrpResponse ?? defaultRouting.onMsrpResponse) === defaultRouting.onMsrpResponse
     this.#forwarder = new Forwarder(context, {
@@ -135,7 +136,7 @@ export class Relay implements FrameHandler<MsrpConnection> {
     else if (kind === KIND_RESPONSE) {
       disposition = this.#relaysResponses
         ? this.#forwarder.response(stream)
-        : this.#decide(stream, swallowed, (this.#context.routing.onMsrpResponse ?? defaultRouting.onMsrpResponse))
+        : this.#decide(stream, swallowed, this.#context.routing.onMsrpResponse ?? defaultRouting.onMsrpResponse)
     } else if (this.#relaysRequests && kind !== KIND_AUTH && (kind !== KIND_OTHER || this.#unknownMethodsPass())) {
       disposition = this.#forwarder.request(stream, swallowed)
     } else if (kind === KIND_OTHER && !this.#unknownMethodsPass()) {
@@ -265,7 +266,10 @@ export class Relay implements FrameHandler<MsrpConnection> {
     if (kind === KIND_SEND && (wish === REPORT_NO || (wish !== REPORT_YES && status < 300))) return
     const ourUri = `${identity.prefix(stream.listener).slice(0, -1)};tcp`
     const frame = answer(kernel, this.#text, status, comment, headers, ourUri)
-    if (!outbox.write(stream.id, frame)) return this.#context.services.close(stream, 'pressure')
+    if (!outbox.write(stream.id, frame)) {
+      this.#context.services.close(stream, 'pressure')
+      return
+    }
     this.#row[C.framesSentResponse]! += 1
     this.#row[responsesSent[(status / 100) | 0]!]! += 1
     this.#row[C.octetsSent]! += frame.length

@@ -176,13 +176,7 @@ export class TransactionTable {
   #used = 0
 
   /** Takes over the table, all free. */
-  constructor(
-    kernel: Kernel,
-    place: TransactionPlace,
-    connections: Connections,
-    pool: SegmentPool,
-    epochMs: number,
-  ) {
+  constructor(kernel: Kernel, place: TransactionPlace, connections: Connections, pool: SegmentPool, epochMs: number) {
     this.#kernel = kernel
     this.#words = kernel.words
     this.#place = place
@@ -217,9 +211,7 @@ export class TransactionTable {
       if (top === 0) break
       if (Atomics.compareExchange(words, list, top, words[(top >> 2) + T_NEXT]!) === top) return top as Address
     }
-    return this.#used < this.#place.max
-      ? ((this.#place.first + this.#used++ * TRANSACTION_OCTETS) as Address)
-      : 0
+    return this.#used < this.#place.max ? ((this.#place.first + this.#used++ * TRANSACTION_OCTETS) as Address) : 0
   }
 
   /** Puts a taken record back that was not begun. */

@@ -50,6 +50,7 @@ interface KernelExports {
   makeTid(to: number, lane: number, slot: number, random: number): void
   session(index: number): number
   sessionById(id: number): number
+  foreign(index: number): number
   transaction(): number
   keep(record: number): void
   keepSize(): number

@@ -189,7 +189,10 @@ export class Transport {
   connect(host: string, port: number, answer: (id: ConnectionId | 0) => void): void {
     const key = formatEndpoint({ host, port })
     const known = this.#outgoing.get(key)
-    if (typeof known === 'number' && this.#connection(known)?.writable) return answer(known)
+    if (typeof known === 'number' && this.#connection(known)?.writable) {
+      answer(known)
+      return
+    }
     if (typeof known === 'object') {
       known.waiting.push(answer)
       return
@@ -222,7 +225,10 @@ export class Transport {
       socket.off('error', failed)
       this.#row[C.connectionsConnectedOut]! += 1
       const connection = this.#adopt(socket, -1)
-      if (connection === null) return settle(0)
+      if (connection === null) {
+        settle(0)
+        return
+      }
       connection.outgoingKey = key
       reader.onRead = (octets) => this.#received(connection, octets)
       settle(connection.id)

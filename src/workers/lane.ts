@@ -144,10 +144,7 @@ export class Lane implements LaneFeed {
     })
     this.#reader = new MsrpReader(kernel, this.#pool, this.#relay, config.msrp.limits.body)
     this.#lastTick = performance.now()
-    this.#stops = [
-      clock.every(SWEEP_MS, () => this.#sweep()),
-      clock.every(HOUSEKEEPING_MS, () => this.#keepHouse()),
-    ]
+    this.#stops = [clock.every(SWEEP_MS, () => this.#sweep()), clock.every(HOUSEKEEPING_MS, () => this.#keepHouse())]
   }
 
   opened(connection: ConnectionId, listener: number): void {

@@ -1,13 +1,7 @@
-import { SharedCounters } from '../metrics/counters.ts'
-import {
-  LANES_MAX,
-  SCRATCH_OCTETS,
-  SESSION_OCTETS,
-  SLOTS_MAX,
-  TRANSACTION_OCTETS,
-} from '../parser/kernel/record.ts'
 import { SilopathError } from '../errors.ts'
 import type { Address } from '../ids.ts'
+import { SharedCounters } from '../metrics/counters.ts'
+import { LANES_MAX, SCRATCH_OCTETS, SESSION_OCTETS, SLOTS_MAX, TRANSACTION_OCTETS } from '../parser/kernel/record.ts'
 import { CONNECTION_OCTETS } from './connections.ts'
 import { RING_CONTROL_OCTETS, RING_RECORD_OCTETS } from './ring.ts'
 import { SEGMENT_POOL_WORDS } from './segments.ts'

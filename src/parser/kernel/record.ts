@@ -115,10 +115,16 @@ export const LIMITS = 24384
 /** Random octets for transaction ids, filled by TypeScript, used up from the front. */
 export const RANDOM = 24448
 export const RANDOM_OCTETS = 8192
+/**
+ * What names us: `host:port` in lower case, each one word of length, then the octets; ended by a length of 0.
+ */
+export const NAMES = 32640
+export const NAME_OCTETS = 288
+export const NAMES_MAX = 32
 /** Octets where TypeScript may place a text for the kernel to look at. */
-export const TEXT = 32640
+export const TEXT = 42240
 export const TEXT_OCTETS = 66560
-export const SCRATCH_OCTETS = 99328
+export const SCRATCH_OCTETS = 108928
 
 // Words of LIMITS.
 export const L_START_LINE = 0

@@ -165,7 +165,10 @@ export class MsrpReader<Stream extends ReaderState> {
     let at = start
     while (at < end) {
       if (octets[at] === CR && stream.strays < STRAYS_MAX) {
-        if (at + 1 === end) return this.#keep(stream, at, end, HEAD)
+        if (at + 1 === end) {
+          this.#keep(stream, at, end, HEAD)
+          return
+        }
         if (octets[at + 1] === LF) {
           stream.strays += 2
           at += 2
@@ -176,20 +179,25 @@ export class MsrpReader<Stream extends ReaderState> {
         case FRAME_COMPLETE: {
           const next = record[R_END]!
           const verdict = handler.frame(stream, false)
-          if (verdict === STALL) return this.#keep(stream, at, end, BACKLOG)
-          if (verdict === CLOSE) return this.forget(stream)
+          if (verdict === STALL) this.#keep(stream, at, end, BACKLOG)
+          else if (verdict === CLOSE) this.forget(stream)
+          if (verdict !== TAKEN) return
           stream.strays = 0
           at = next
           break
         }
         case FRAME_INCOMPLETE_HEAD:
-          return this.#keep(stream, at, end, HEAD)
+          this.#keep(stream, at, end, HEAD)
+          return
         case FRAME_INCOMPLETE_BODY:
-          return this.#keepBody(stream, at, end)
+          this.#keepBody(stream, at, end)
+          return
         case FRAME_BAD_START_LINE:
-          return this.#break(stream, FRAME_BAD_START_LINE)
+          this.#break(stream, FRAME_BAD_START_LINE)
+          return
         default:
-          return this.#break(stream, FRAME_HEADER_LIMIT)
+          this.#break(stream, FRAME_HEADER_LIMIT)
+          return
       }
     }
   }

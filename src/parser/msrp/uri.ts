@@ -42,9 +42,9 @@ export function canonicalHost(host: string): string {
   if (isIPv6(host)) return `[${new SocketAddress({ address: host, family: 'ipv6' }).address.toLowerCase()}]`
   if (isIPv4(host)) return host
   return host
-    .replace(/%([\da-f]{2})/gi, (escape, hex: string) => {
+    .replace(/%([\da-f]{2})/gi, (escaped, hex: string) => {
       const character = String.fromCharCode(Number.parseInt(hex, 16))
-      return /[\w\-.~]/.test(character) ? character : escape
+      return /[\w\-.~]/.test(character) ? character : escaped
     })
     .toLowerCase()
 }

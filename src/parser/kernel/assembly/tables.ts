@@ -1,10 +1,10 @@
 // The shared tables that a frame leads to: sessions by the URI we handed out, transactions by the id we sent.
-import { copy, same, value } from './ascii'
+import { ALPHANUM, DIGIT, HYPHEN, copy, is, same, value } from './ascii'
 import { slotAt } from './compose'
 import { R, get } from './frame'
 import {
   FROM_URIS, LIMITS, L_LANES, L_SESSIONS_FIRST, L_SESSIONS_MAX, L_SESSIONS_STRIDE, L_TRANSACTIONS_FIRST,
-  L_TRANSACTIONS_MAX, L_TRANSACTIONS_STRIDE, PREFIXES, PREFIX_OCTETS, R_BODY_LENGTH, R_FAILURE_REPORT, R_FROM,
+  L_TRANSACTIONS_MAX, L_TRANSACTIONS_STRIDE, NAMES, NAME_OCTETS, PREFIXES, PREFIX_OCTETS, R_BODY_LENGTH, R_FAILURE_REPORT, R_FROM,
   R_FROM_LENGTH, R_KIND, R_MESSAGE_ID, R_MESSAGE_ID_LENGTH, R_RANGE, R_RANGE_START, R_RANGE_TOTAL,
   R_SESSION_CONNECTION, R_SESSION_EXPIRES, R_TID, R_TID_LENGTH, R_TRANSACTION_LANE, R_TRANSACTION_SLOT, R_TRANSACTION_STATE,
   SESSION_ID,
@@ -65,6 +65,39 @@ export function session(index: i32): usize {
     }
   }
   return NOT_TEXTUALLY_OURS
+}
+
+/**
+ * Whether URI number `index` of To-Path certainly names somebody else: its `host:port` is a plain name or IPv4 address
+ * and a port without leading zeros, and equals none of our names. False: it may be ours, see Identity.isOurs.
+ */
+export function foreign(index: i32): bool {
+  const at = R + TO_URIS + (<usize>index << 3)
+  const end = <usize>load<i32>(at + 4)
+  let p = <usize>load<i32>(at)
+  while (load<u8>(p) != 58) p++
+  p += 3
+  const host = p
+  // Only host characters up to the colon: no userinfo, no escapes, no brackets.
+  while (p < end && (is(load<u8>(p), ALPHANUM) || load<u8>(p) == 46 || load<u8>(p) == HYPHEN)) p++
+  if (p == end || load<u8>(p) != 58 || load<u8>(p + 1) == 48) return false
+  p++
+  while (p < end && is(load<u8>(p), DIGIT)) p++
+  // A user's name and password would look the same as far as this.
+  if (p < end && load<u8>(p) != 47 && load<u8>(p) != 59) return false
+  const length = p - host
+  for (let name = R + NAMES; load<i32>(name) != 0; name += NAME_OCTETS) {
+    if (length == <usize>load<i32>(name) && sameFolded(host, name + 4, length)) return false
+  }
+  return true
+}
+
+function sameFolded(p: usize, lower: usize, length: usize): bool {
+  for (let i: usize = 0; i < length; i++) {
+    const octet = load<u8>(p + i)
+    if ((octet >= 65 && octet <= 90 ? octet | 32 : octet) != load<u8>(lower + i)) return false
+  }
+  return true
 }
 
 /**

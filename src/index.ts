@@ -1,0 +1,13 @@
+/** The public door: run a server inside a program, and the types of a routing. */
+export { type Clock, systemClock, type Ticker } from './clock.ts'
+export { demoConfig } from './config/demo.ts'
+export { type ConfigProblem, formatProblems, loadConfig, parseConfig } from './config/load.ts'
+export { type Config, defaultConfig } from './config/schema.ts'
+export { type Result, SilopathError, type SilopathErrorCode } from './errors.ts'
+export { createLogger, type Logger } from './log.ts'
+export type { MsrpFrame } from './parser/msrp/frame.ts'
+export { type MsrpUri, parseMsrpUri, uriEqual } from './parser/msrp/uri.ts'
+export { defaultRouting } from './routing/default-routing.ts'
+export type * from './routing/routing.ts'
+export { type Server, type ServerOptions, startServer } from './server.ts'
+export { version } from './version.ts'
