@@ -129,6 +129,7 @@ export async function startServer(config: Config, options: ServerOptions): Promi
       resume: (connection) => transport.resume(connection),
       released: (connection) => transport.released(connection),
       post: (message) => receive(message, lane),
+      flush: () => {},
     })
     const receive = (message: LaneMessage, lane: LaneIndex) => {
       switch (message.type) {

@@ -84,6 +84,8 @@ export class Forwarder {
   readonly #random = Buffer.alloc(RANDOM_OCTETS)
   #randomAt = RANDOM_OCTETS
   readonly #bodyMax: number
+  /** Seconds since the server's epoch, as of the read that is being worked off. */
+  nowSeconds = 0
   // The route that `#route` has found for the request in the record.
   #destination = 0 as ConnectionId
   #visited = 0
@@ -309,8 +311,7 @@ export class Forwarder {
 
   /** Whether the session that the kernel has just found is over although it has not been swept (R-23). */
   #expired(): boolean {
-    const { clock, epochMs } = this.#context
-    return (clock.now() - epochMs) / 1000 >= this.#record[R_SESSION_EXPIRES]!
+    return this.nowSeconds >= this.#record[R_SESSION_EXPIRES]!
   }
 
   #isOurs(index: number): boolean {

@@ -119,6 +119,11 @@ export class Relay implements FrameHandler<MsrpConnection> {
     }
   }
 
+  /** Time for the frames of the next read: looking at the clock for each would cost more than its parsing. */
+  setTime(now: number): void {
+    this.#forwarder.nowSeconds = (now - this.#context.epochMs) / 1000
+  }
+
   frame(stream: MsrpConnection, swallowed: boolean): Disposition {
     const record = this.#record
     const kind = record[R_KIND]!

@@ -64,6 +64,8 @@ export interface LanePort {
   /** The lane has forgotten a closed connection: its slot may be used again. */
   released(connection: ConnectionId): void
   post(message: LaneMessage): void
+  /** End of a batch of calls. */
+  flush(): void
 }
 
 /** What the primary tells a lane. Calls are orders, as in LanePort. */

@@ -38,6 +38,8 @@ import { SegmentPool } from './segments.ts'
 const SWEEP_MS = 250
 /** How often everything else with a deadline is looked at. */
 const HOUSEKEEPING_MS = 1000
+/** Receivers with an open segment at which a batch is sent before its end. */
+const OPEN_SEGMENTS_MAX = 64
 /** How soon a stream that found no memory tries again. */
 const RETRY_MS = 5
 
@@ -158,6 +160,7 @@ export class Lane implements LaneFeed {
       return true
     }
     const began = performance.now()
+    this.#relay.setTime(this.#clock.now())
     stream.unconsumed += octets
     this.#outbox.expect(octets)
     const before = this.#relay.handled
@@ -165,6 +168,8 @@ export class Lane implements LaneFeed {
     const frames = this.#relay.handled - before
     if (frames > 0) countHandling(this.#row, (performance.now() - began) / 1000 / frames, frames)
     this.#acknowledge(stream)
+    // A long batch must not keep the segments of all its receivers to its end.
+    if (this.#outbox.openSegments >= OPEN_SEGMENTS_MAX) this.flush()
     return true
   }
 
@@ -193,6 +198,7 @@ export class Lane implements LaneFeed {
 
   flush(): void {
     this.#outbox.flush()
+    this.#port.flush()
   }
 
   /** Stops the lane's timers. What it has made so far is flushed. */
@@ -200,7 +206,7 @@ export class Lane implements LaneFeed {
     for (const stop of this.#stops) stop()
     if (this.#retry !== null) clearTimeout(this.#retry)
     for (const session of [...this.#sessions.live()]) this.#endSession(session, 'sessionsClosed')
-    this.#outbox.flush()
+    this.flush()
   }
 
   #stream(connection: ConnectionId): MsrpConnection | null {
@@ -218,6 +224,7 @@ export class Lane implements LaneFeed {
 
   #resume(stream: MsrpConnection): void {
     if (!stream.stalled || stream.closing || stream.deciding || this.#stream(stream.id) !== stream) return
+    this.#relay.setTime(this.#clock.now())
     this.#outbox.expect(stream.carryLength)
     this.#reader.resume(stream)
     this.#acknowledge(stream)

@@ -39,6 +39,11 @@ export class Outbox {
     this.#room = new Int32Array(maxConnections)
   }
 
+  /** Segments that `flush` would send. */
+  get openSegments(): number {
+    return this.#open.length
+  }
+
   /** Octets of input that are about to be worked off: what goes out will be about as much. */
   expect(octets: number): void {
     this.#batch = octets

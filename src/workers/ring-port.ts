@@ -47,7 +47,7 @@ export class RingPort implements LanePort {
   }
 
   /** Shows the primary everything so far and wakes it. */
-  publish(): void {
+  flush(): void {
     if (this.#ring.publish()) this.#bell.ring()
   }
 

@@ -1,5 +1,5 @@
 import type { MessagePort } from 'node:worker_threads'
-import { systemClock, type Ticker } from '../clock.ts'
+import { systemClock } from '../clock.ts'
 import type { Address, ConnectionId, LaneIndex } from '../ids.ts'
 import type { Logger } from '../log.ts'
 import { defaultRouting } from '../routing/default-routing.ts'
@@ -26,8 +26,7 @@ export default async function runLane({ lane: index, setup, messages }: LaneTask
   const ring = new RingConsumer(words, place.ringIn, map.ringInRecords)
   const bell = new Doorbell(words, (place.control >> 2) + CONTROL_BELL)
   const port = new RingPort(memory, map, place, messages)
-  const clock = publishing(systemClock, port)
-  const lane = new Lane(index, setup, { port, log: logThrough(messages), clock, routing: defaultRouting })
+  const lane = new Lane(index, setup, { port, log: logThrough(messages), clock: systemClock, routing: defaultRouting })
 
   // Waiting for the bell keeps no thread alive; an open port does.
   messages.on('message', (order: unknown) => {
@@ -68,23 +67,9 @@ export default async function runLane({ lane: index, setup, messages }: LaneTask
     }
     if (read !== 0) Atomics.store(words, inputRead, read)
     lane.flush()
-    port.publish()
   }
   lane.stop()
-  port.publish()
   messages.close()
-}
-
-/** What a timer or a promise makes the lane send must be shown to the primary too. */
-function publishing(clock: Ticker, port: RingPort): Ticker {
-  return {
-    now: () => clock.now(),
-    every: (milliseconds, tick) =>
-      clock.every(milliseconds, () => {
-        tick()
-        port.publish()
-      }),
-  }
 }
 
 function logThrough(messages: MessagePort): Logger {
