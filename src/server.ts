@@ -12,6 +12,7 @@ import { C, SharedCounters } from './metrics/counters.ts'
 import { createRegistry } from './metrics/exposition.ts'
 import { Identity, type ListenerIdentity } from './msrp/identity.ts'
 import { clearSessions } from './msrp/sessions.ts'
+import { clearTransactions } from './msrp/transactions.ts'
 import { compileKernel } from './parser/kernel.ts'
 import { defaultRouting } from './routing/default-routing.ts'
 import type { Routing } from './routing/routing.ts'
@@ -22,7 +23,7 @@ import { version } from './version.ts'
 import { Connections } from './workers/connections.ts'
 import { Lane, type LaneSetup } from './workers/lane.ts'
 import type { LaneFeed, LaneMessage, LanePort } from './workers/lane-port.ts'
-import { createMemory, mapMemory } from './workers/memory.ts'
+import { createMemory, mapMemory, memorySizes, transactionPlaces } from './workers/memory.ts'
 import { LanePool } from './workers/pool.ts'
 
 /** How long after a lane's death nobody can be in the middle of one of its transactions any more, milliseconds. */
@@ -67,13 +68,7 @@ export async function startServer(config: Config, options: ServerOptions): Promi
   }
 
   async function start(): Promise<Server> {
-    const map = mapMemory({
-      lanes: Math.max(config.workers, 1),
-      maxConnections: config.max_connections,
-      maxSessions: config.msrp.max_sessions,
-      maxTransactions: config.msrp.max_transactions,
-      segmentOctets: config.memory_mib * 2 ** 20,
-    })
+    const map = mapMemory(memorySizes(config))
     const kernel = compileKernel()
     const memory = createMemory(map)
     const rows = [...map.lane.map((lane) => lane.counters), map.primaryCounters].map(
@@ -177,6 +172,7 @@ export async function startServer(config: Config, options: ServerOptions): Promi
       const end = (place.segments + map.segmentOctets) as typeof place.segments
       do await new Promise((resolve) => setTimeout(resolve, GRACE_MS))
       while (transport.holdsSegments(place.segments, end))
+      clearTransactions(new Int32Array(memory.buffer), transactionPlaces(map)[lane]!)
       await threads.startLane(lane)
       feeds[lane] = threads.feed(lane)!
       transport.resumeLane(lane, feeds[lane])

@@ -23,8 +23,8 @@ const count = (min: number, max: number) => z.number().multipleOf(1).min(min).ma
 const seconds = (max: number) => z.number().min(0.1).max(max)
 
 const workersMax = 32
-/** In MiB. The lanes share one WebAssembly memory of 4096 MiB; what is left beside the segments is for the tables. */
-export const segmentsMibMax = 3072
+/** As many lanes as fit the shared memory with all other defaults. */
+const workersDefaultMax = 16
 const day = 86_400
 
 const control = '\\u0000-\\u001f\\u007f'
@@ -305,12 +305,12 @@ export const configKeys = z
         }),
       ),
     workers: count(0, workersMax)
-      .default(() => Math.min(workersMax, Math.max(0, availableParallelism() - 1)))
+      .default(() => Math.min(workersDefaultMax, Math.max(0, availableParallelism() - 1)))
       .meta(
         notes('Worker threads, each with one lane; 0 runs one lane in the primary thread.', {
           unit: 'threads',
           kamailio: 'children, tcp_children',
-          default_note: `processor cores - 1, at most ${workersMax}`,
+          default_note: `processor cores - 1, at most ${workersDefaultMax}`,
         }),
       ),
     max_connections: count(16, 1_048_576)
@@ -322,7 +322,7 @@ export const configKeys = z
       .default(64)
       .meta(
         notes(
-          `Memory of each lane for frames in transit; when it is used up, reading pauses. All lanes together: at most ${segmentsMibMax}.`,
+          `Memory of each lane for frames in transit; when it is used up, reading pauses. With the tables, all lanes together take at most 2047 MiB.`,
           {
             unit: 'MiB',
             kamailio: '-m (shared memory)',

@@ -1,6 +1,7 @@
 import type { z } from 'zod'
+import { mapMemory, memorySizes, OCTETS_MAX } from '../workers/memory.ts'
 import { type Endpoint, formatEndpoint, parseEndpoint, parseListenUrl, sound } from './address.ts'
-import { type ConfigKeys, segmentsMibMax } from './keys.ts'
+import type { ConfigKeys } from './keys.ts'
 
 type Context = z.core.$RefinementCtx<ConfigKeys>
 
@@ -19,7 +20,10 @@ export const rules: readonly Rule[] = [
     ],
     check: checkExpires,
   },
-  { keys: [['workers'], ['memory_mib']], check: checkMemory },
+  {
+    keys: [['workers'], ['memory_mib'], ['max_connections'], ['msrp', 'max_sessions'], ['msrp', 'max_transactions']],
+    check: checkMemory,
+  },
   { keys: [['listen'], ['admin']], check: checkAddresses },
   { keys: [['auth', 'algorithms']], check: checkAlgorithms },
   { keys: [['auth', 'users']], check: checkUsernames },
@@ -43,13 +47,15 @@ function checkExpires({ msrp }: ConfigKeys, context: Context): void {
   })
 }
 
-function checkMemory({ workers, memory_mib }: ConfigKeys, context: Context): void {
-  const lanes = Math.max(1, workers)
-  if (lanes * memory_mib <= segmentsMibMax) return
+function checkMemory(config: ConfigKeys, context: Context): void {
+  const mib = (octets: number) => Math.ceil(octets / 2 ** 20)
+  const sizes = memorySizes(config)
+  const { octets } = mapMemory(sizes)
+  if (octets <= OCTETS_MAX) return
   context.addIssue({
     code: 'custom',
     path: ['memory_mib'],
-    message: `at most ${Math.floor(segmentsMibMax / lanes)} with ${lanes} lanes (${segmentsMibMax} in all)`,
+    message: `workers, memory_mib, max_connections, max_sessions and max_transactions that take at most ${Math.floor(OCTETS_MAX / 2 ** 20)} MiB together (these take ${mib(octets)} with ${sizes.lanes} lanes)`,
     params: { or: ['workers'] },
   })
 }

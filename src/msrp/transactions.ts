@@ -48,9 +48,11 @@ const GENERATION = 4
 const STATE_MASK = 0x7fffffff
 
 /** Words of a table's control block, which the owning lane and those that free share. */
-export const TRANSACTION_CONTROL_WORDS = 2
+export const TRANSACTION_CONTROL_WORDS = 3
 const FREE_LIST = 0
 const OPEN_COUNT = 1
+/** Records ever used: nobody need look further. */
+const USED = 2
 
 /** Octets of text that a record holds itself; 16 of the rest are margin. */
 const TEXT_MAX = TRANSACTION_OCTETS - T_TEXT - 16
@@ -172,10 +174,8 @@ export class TransactionTable {
   readonly #connections: Connections
   readonly #pool: SegmentPool
   readonly #epochMs: number
-  /** Records ever used: the sweep looks no further. */
-  #used = 0
 
-  /** Takes over the table, all free. */
+  /** Takes over the table, all free: as it is at first, or as `clearTransactions` has left it. */
   constructor(kernel: Kernel, place: TransactionPlace, connections: Connections, pool: SegmentPool, epochMs: number) {
     this.#kernel = kernel
     this.#words = kernel.words
@@ -183,8 +183,6 @@ export class TransactionTable {
     this.#connections = connections
     this.#pool = pool
     this.#epochMs = epochMs
-    this.#words[place.control + FREE_LIST] = 0
-    this.#words[place.control + OPEN_COUNT] = 0
   }
 
   get open(): number {
@@ -211,7 +209,10 @@ export class TransactionTable {
       if (top === 0) break
       if (Atomics.compareExchange(words, list, top, words[(top >> 2) + T_NEXT]!) === top) return top as Address
     }
-    return this.#used < this.#place.max ? ((this.#place.first + this.#used++ * TRANSACTION_OCTETS) as Address) : 0
+    const used = this.#words[this.#place.control + USED]!
+    if (used === this.#place.max) return 0
+    this.#words[this.#place.control + USED] = used + 1
+    return (this.#place.first + used * TRANSACTION_OCTETS) as Address
   }
 
   /** Puts a taken record back that was not begun. */
@@ -262,7 +263,8 @@ export class TransactionTable {
   sweep(now: number, timeoutMs: number, end: (record: Address, why: Ending) => void): void {
     const words = this.#words
     const nowMs = now - this.#epochMs
-    for (let i = 0, at = this.#place.first >> 2; i < this.#used; i++, at += TRANSACTION_OCTETS >> 2) {
+    const used = words[this.#place.control + USED]!
+    for (let i = 0, at = this.#place.first >> 2; i < used; i++, at += TRANSACTION_OCTETS >> 2) {
       const seen = Atomics.load(words, at + T_STATE)
       const state = seen & 3
       if (state === FREE || state === CLAIMED) continue
@@ -281,6 +283,20 @@ export class TransactionTable {
       }
     }
   }
+}
+
+/**
+ * Forgets the transactions of a lane that has died. Nobody may be in the middle of one of them, and what they point to
+ * is the dead lane's too.
+ */
+export function clearTransactions(words: Int32Array, { first, control }: TransactionPlace): void {
+  const used = words[control + USED]!
+  for (let i = 0, at = first >> 2; i < used; i++, at += TRANSACTION_OCTETS >> 2) {
+    // The next generation: a response that still comes finds nothing.
+    Atomics.store(words, at + T_STATE, ((words[at + T_STATE]! & ~3) + GENERATION) & STATE_MASK)
+    words[at + T_OVERFLOW] = 0
+  }
+  for (const word of [FREE_LIST, OPEN_COUNT, USED]) Atomics.store(words, control + word, 0)
 }
 
 /** Whether the original sender is to hear of it when no response comes (R-45). */

@@ -30,7 +30,7 @@ import { uriEqual } from '../parser/msrp/uri.ts'
 import type { Routing } from '../routing/routing.ts'
 import { Connections, slotOf } from './connections.ts'
 import type { CloseReason, LaneFeed, LanePort } from './lane-port.ts'
-import { CONTROL_TRANSACTIONS, laneStride, type MemoryMap } from './memory.ts'
+import { laneStride, type MemoryMap, transactionPlaces } from './memory.ts'
 import { Outbox } from './outbox.ts'
 import { SegmentPool } from './segments.ts'
 
@@ -106,11 +106,7 @@ export class Lane implements LaneFeed {
     this.#pool = new SegmentPool(words, place.segmentControl >> 2, place.segments, map.segmentOctets)
     this.#outbox = new Outbox(memory.buffer, port, this.#pool, this.#connections, map.maxConnections)
     this.#sessions = new SessionTable(words, place.sessions, index, map.maxSessions, epochMs)
-    const tables = map.lane.map(({ transactions, control }) => ({
-      first: transactions,
-      control: (control >> 2) + CONTROL_TRANSACTIONS,
-      max: map.maxTransactions,
-    }))
+    const tables = transactionPlaces(map)
     this.#table = new TransactionTable(kernel, tables[index]!, this.#connections, this.#pool, epochMs)
     this.#peers = new Peers(port, this.#connections)
     const identity = new Identity(setup.listeners, config.domains)

@@ -1,6 +1,7 @@
-import { SilopathError } from '../errors.ts'
+import assert from 'node:assert/strict'
 import type { Address } from '../ids.ts'
 import { SharedCounters } from '../metrics/counters.ts'
+import type { TransactionPlace } from '../msrp/transactions.ts'
 import { LANES_MAX, SCRATCH_OCTETS, SESSION_OCTETS, SLOTS_MAX, TRANSACTION_OCTETS } from '../parser/kernel/record.ts'
 import { CONNECTION_OCTETS } from './connections.ts'
 import { RING_CONTROL_OCTETS, RING_RECORD_OCTETS } from './ring.ts'
@@ -56,10 +57,8 @@ export const INPUT_OCTETS = 4 << 20
 // Words of a control block.
 /** 1 while something was announced since the owner last looked: see Doorbell. */
 export const CONTROL_BELL = 0
-/** 1: the lane has died; nobody may touch its transactions and segments' contents any more. */
-export const CONTROL_DEAD = 1
 /** TRANSACTION_CONTROL_WORDS words of the lane's transactions. */
-export const CONTROL_TRANSACTIONS = 16
+const CONTROL_TRANSACTIONS = 16
 /** How far the lane has given input octets back (an address). */
 export const CONTROL_INPUT_READ = 32
 const CONTROL_OCTETS = 256
@@ -69,18 +68,34 @@ const KERNEL_OCTETS = 65_536
 const PAGE = 65_536
 
 /** Addresses stay below 2^31, so that they are positive 32-bit integers in JavaScript and in the kernel. */
-const OCTETS_MAX = 2 ** 31 - PAGE
+export const OCTETS_MAX: number = 2 ** 31 - PAGE
 
 const powerOfTwo = (least: number) => 2 ** Math.ceil(Math.log2(least))
 
+/** The sizes that a configuration asks for. */
+export function memorySizes(config: {
+  readonly workers: number
+  readonly memory_mib: number
+  readonly max_connections: number
+  readonly msrp: { readonly max_sessions: number; readonly max_transactions: number }
+}): MemorySizes {
+  return {
+    // workers: 0 has a lane too, in the primary.
+    lanes: Math.max(config.workers, 1),
+    maxConnections: config.max_connections,
+    maxSessions: config.msrp.max_sessions,
+    maxTransactions: config.msrp.max_transactions,
+    segmentOctets: config.memory_mib * 2 ** 20,
+  }
+}
+
 /**
  * Lays the regions out one after the other, each on a 4 KiB page of its own: pages cost nothing until they are touched.
- * @throws SilopathError CONFIG_INVALID when they do not fit.
+ * The map of sizes that do not fit says so by its `octets` (OCTETS_MAX).
  */
 export function mapMemory(sizes: MemorySizes): MemoryMap {
-  if (sizes.lanes > Math.min(32, LANES_MAX) || sizes.maxSessions > SLOTS_MAX || sizes.maxTransactions > SLOTS_MAX) {
-    throw new SilopathError('CONFIG_INVALID', 'workers, max_sessions or max_transactions out of bounds')
-  }
+  assert(sizes.lanes <= Math.min(32, LANES_MAX), 'a bit for each lane in a word')
+  assert(sizes.maxSessions <= SLOTS_MAX && sizes.maxTransactions <= SLOTS_MAX, 'slots that an id can name')
   let next = KERNEL_OCTETS
   const region = (octets: number) => {
     const start = next
@@ -89,8 +104,8 @@ export function mapMemory(sizes: MemorySizes): MemoryMap {
   }
   // A lane can have one record of each kind but data waiting for each connection; data gets at least as much room.
   const ringInRecords = powerOfTwo(4 * sizes.maxConnections + 16_384)
-  // Every segment and two records (close, resume) for each connection: the ring out is never full.
-  const ringOutRecords = powerOfTwo(2 * sizes.maxConnections + Math.ceil(sizes.segmentOctets / 2048) + 64)
+  // Every segment and three records (close, resume, released) for each connection: the ring out is never full.
+  const ringOutRecords = powerOfTwo(3 * sizes.maxConnections + Math.ceil(sizes.segmentOctets / 2048) + 64)
 
   const map = {
     ...sizes,
@@ -114,21 +129,23 @@ export function mapMemory(sizes: MemorySizes): MemoryMap {
       segments: region(sizes.segmentOctets + 64),
     })),
   }
-  // The kernel finds another lane's tables by the distance between lanes, which is the same for all.
-  if (next > OCTETS_MAX) {
-    const mib = Math.ceil(next / 2 ** 20)
-    throw new SilopathError(
-      'CONFIG_INVALID',
-      `the shared memory would be ${mib} MiB, more than 2047. Remedy: lower memory_mib, workers, max_connections, msrp.max_sessions or msrp.max_transactions`,
-    )
-  }
   return { ...map, octets: next }
 }
 
 /** Allocates the memory of a map: zeroed, and resident only where it is touched. */
 export function createMemory(map: MemoryMap): WebAssembly.Memory {
+  assert(map.octets <= OCTETS_MAX, 'the schema lets no more through')
   const pages = Math.ceil(map.octets / PAGE)
   return new WebAssembly.Memory({ initial: Math.max(pages, 16), maximum: Math.max(pages, 16), shared: true })
+}
+
+/** Where the transactions of each lane lie. */
+export function transactionPlaces(map: MemoryMap): readonly TransactionPlace[] {
+  return map.lane.map(({ transactions, control }) => ({
+    first: transactions,
+    control: (control >> 2) + CONTROL_TRANSACTIONS,
+    max: map.maxTransactions,
+  }))
 }
 
 /** Octets from one lane's regions to the next lane's. */

@@ -61,7 +61,65 @@ export function value(octet: u8): u32 {
 // @ts-ignore: decorator
 @lazy const LOW_NIBBLE = i8x16(26, 30, 30, 30, 30, 30, 30, 30, 30, 30, 28, 5, 4, 7, 21, 13)
 
+// The same for class IDENT.
+// @ts-ignore: decorator
+@lazy const IDENT_HIGH = i8x16(0, 0, 1, 2, 4, 8, 4, 8, 0, 0, 0, 0, 0, 0, 0, 0)
+// @ts-ignore: decorator
+@lazy const IDENT_LOW = i8x16(10, 14, 14, 14, 14, 15, 14, 14, 14, 14, 12, 5, 4, 7, 5, 4)
+
+/** First address from `p` on whose octet is not a transaction id character (M-3), at most `end`. */
+// @ts-ignore: decorator
+@inline
+export function spanIdent(p: usize, end: usize): usize {
+  while (p < end) {
+    const v = v128.load(p)
+    const classes = v128.and(
+      i8x16.swizzle(IDENT_HIGH, i8x16.shr_u(v, 4)),
+      i8x16.swizzle(IDENT_LOW, v128.and(v, i8x16.splat(15))),
+    )
+    const stops = i8x16.bitmask(i8x16.eq(classes, i8x16.splat(0)))
+    if (stops != 0) {
+      const at = p + <usize>ctz(stops)
+      return at < end ? at : end
+    }
+    p += 16
+  }
+  return end
+}
+
+/** First address from `p` on of `octet`, at most `end`. */
+// @ts-ignore: decorator
+@inline
+export function find(octet: u8, p: usize, end: usize): usize {
+  const wanted = i8x16.splat(octet)
+  while (p < end) {
+    const found = i8x16.bitmask(i8x16.eq(v128.load(p), wanted))
+    if (found != 0) {
+      const at = p + <usize>ctz(found)
+      return at < end ? at : end
+    }
+    p += 16
+  }
+  return end
+}
+
+/** Whether no octet from `p` to `end` is a blank or a control. */
+// @ts-ignore: decorator
+@inline
+export function noBlanks(p: usize, end: usize): bool {
+  while (p < end) {
+    let marks = <u32>i8x16.bitmask(i8x16.le_u(v128.load(p), i8x16.splat(32)))
+    const left = end - p
+    if (left < 16) marks &= (1 << <u32>left) - 1
+    if (marks != 0) return false
+    p += 16
+  }
+  return true
+}
+
 /** First address from `p` on whose octet is not a session-id character (U-1), at most `end`. */
+// @ts-ignore: decorator
+@inline
 export function spanSession(p: usize, end: usize): usize {
   while (p < end) {
     const v = v128.load(p)
@@ -80,6 +138,8 @@ export function spanSession(p: usize, end: usize): usize {
 }
 
 /** As spanSession, but stops at `/` too: what a host name of letters, digits and dots spans. */
+// @ts-ignore: decorator
+@inline
 export function spanHost(p: usize, end: usize): usize {
   while (p < end) {
     const v = v128.load(p)

@@ -1,7 +1,7 @@
 // Reads one MSRP frame into the frame record (record.ts). Framing depends on the start line and the end-line alone
 // (M-62); a malformed head is noted as an error class in the record and the frame is read on to its end.
 import {
-  ALPHANUM, CR, DIGIT, HTAB, HYPHEN, IDENT, SP, TOKEN, folded, is, line, lineBad, lineHigh, same, utf8,
+  ALPHANUM, CR, DIGIT, HTAB, HYPHEN, IDENT, SP, TOKEN, find, folded, is, line, lineBad, lineHigh, same, spanIdent, utf8,
 } from './ascii'
 import { commonUri, uri } from './uri'
 import { byteRange, contentType, expires, messageId, reportValue, seconds, statusCode, statusHeader } from './values'
@@ -87,7 +87,7 @@ function startLine(p: usize, end: usize): bool {
   const tid = p + 5
   p = tid
   if (!is(load<u8>(p), ALPHANUM)) return false
-  while (p < end && is(load<u8>(p), IDENT)) p++
+  p = spanIdent(p, end)
   const length = p - tid
   if (length < 4 || length > 32 || p >= end || load<u8>(p) != SP) return false
   set(R_TID, <i32>tid)
@@ -157,6 +157,13 @@ function couldBeStartLine(p: usize, end: usize): bool {
   const method = p
   while (p < last && load<u8>(p) >= 65 && load<u8>(p) <= 90) p++
   return p == last && p > method
+}
+
+/** A letter and token characters (M-25). */
+function isName(p: usize, end: usize): bool {
+  if (p == end || !is(load<u8>(p), ALPHANUM) || is(load<u8>(p), DIGIT)) return false
+  while (p < end && is(load<u8>(p), TOKEN)) p++
+  return p == end
 }
 
 /** The id of a header name of `length` octets at `p` (M-1: in any case). */
@@ -324,6 +331,15 @@ export function findEnd(p: usize, end: usize): usize {
   const whole = length + 12
   const cr = i8x16.splat(13)
   const hyphen = i8x16.splat(45)
+  // Four steps at once while nothing looks like an end-line.
+  while (p + whole + 64 <= end) {
+    const a = v128.and(i8x16.eq(v128.load(p), cr), i8x16.eq(v128.load(p, 2), hyphen))
+    const b = v128.and(i8x16.eq(v128.load(p, 16), cr), i8x16.eq(v128.load(p, 18), hyphen))
+    const c = v128.and(i8x16.eq(v128.load(p, 32), cr), i8x16.eq(v128.load(p, 34), hyphen))
+    const d = v128.and(i8x16.eq(v128.load(p, 48), cr), i8x16.eq(v128.load(p, 50), hyphen))
+    if (v128.any_true(v128.or(v128.or(a, b), v128.or(c, d)))) break
+    p += 64
+  }
   while (p + whole + 16 <= end) {
     let marks = <u32>i8x16.bitmask(v128.and(i8x16.eq(v128.load(p), cr), i8x16.eq(v128.load(p, 2), hyphen)))
     while (marks != 0) {
@@ -441,10 +457,11 @@ export function frame(p: usize, end: usize, from: usize): i32 {
     if (++lines > headersMax) return FRAME_HEADER_LIMIT
 
     // Name, colon, value without the blanks around it (M-24, M-25).
-    let colon = p
-    if (is(load<u8>(p), ALPHANUM) && !is(load<u8>(p), DIGIT)) while (is(load<u8>(colon), TOKEN)) colon++
+    const colon = find(58, p, at)
     let value = colon + 1
-    if (colon == p || load<u8>(colon) != 58 || lineBad || (lineHigh && !utf8(value, at, false))) {
+    const id = headerId(p, colon - p)
+    const named = id != H_OTHER && id != H_MIME ? true : isName(p, colon)
+    if (colon == at || !named || lineBad || (lineHigh && !utf8(value, at, false))) {
       // M-12, M-13: folded lines, stray controls and broken UTF-8 end here too.
       problem(BAD_HEADER_LINE)
       if (lines == 1) firstLineBad = true
@@ -455,7 +472,6 @@ export function frame(p: usize, end: usize, from: usize): i32 {
     let last = at
     while (value < last && (load<u8>(value) == SP || load<u8>(value) == HTAB)) value++
     while (last > value && (load<u8>(last - 1) == SP || load<u8>(last - 1) == HTAB)) last--
-    const id = headerId(p, colon - p)
     const entry = R + HEADERS + <usize>(entries * (HEADER_WORDS << 2))
     entries++
     store<i32>(entry, id)

@@ -18,6 +18,8 @@ function at(p: usize, end: usize): u8 {
 }
 
 /** Address after "msrp://" or "msrps://" (case-insensitive), 0 if neither stands at `p`. */
+// @ts-ignore: decorator
+@inline
 function scheme(p: usize, end: usize): usize {
   if (end - p < 7) return 0
   if ((load<u32>(p) | 0x20202020) != 0x7072736d) return 0

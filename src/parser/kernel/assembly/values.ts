@@ -1,12 +1,16 @@
 // Values of the headers a relay interprets. Each function says whether the value is well formed; what it read goes to
 // the frame record.
-import { DIGIT, HTAB, SP, TOKEN, is } from './ascii'
+import { DIGIT, HTAB, SP, TOKEN, is, lineHigh, noBlanks } from './ascii'
 import { R_EXPIRES, R_RANGE_END, R_RANGE_START, R_RANGE_TOTAL, R_STATUS_HEADER, REPORT_NO, REPORT_PARTIAL, REPORT_YES } from '../record'
 
 const STAR: u8 = 42
 const SLASH: u8 = 47
 const DASH: u8 = 45
 const MAX_SAFE: u64 = 9007199254740991
+
+/** text/plain, which nearly every chat message is. */
+const TEXT_PLA: u64 = 0x616c702f74786574
+const IN: u16 = 0x6e69
 
 let number: u64 = 0
 
@@ -105,11 +109,10 @@ export function expires(record: usize, p: usize, end: usize): bool {
 
 /** Message-ID: 1-256 octets 0x21-0x7E (M-28). */
 export function messageId(p: usize, end: usize): bool {
-  if (p == end || end - p > 256) return false
-  for (; p < end; p++) {
-    const octet = load<u8>(p)
-    if (octet < 0x21 || octet > 0x7e) return false
-  }
+  if (p == end || end - p > 256 || !noBlanks(p, end)) return false
+  // The line has no controls; octets from 128 up, which it may have, are the rare case.
+  if (!lineHigh) return true
+  for (; p < end; p++) if (load<u8>(p) > 0x7e) return false
   return true
 }
 
@@ -125,6 +128,7 @@ function blanks(p: usize, end: usize): usize {
 
 /** Content-Type (M-37); blanks around ";" are tolerated as the rest of the world writes them. */
 export function contentType(p: usize, end: usize): bool {
+  if (end - p == 10 && load<u64>(p) == TEXT_PLA && load<u16>(p + 8) == IN) return true
   let next = token(p, end)
   if (next == p || next == end || load<u8>(next) != SLASH) return false
   p = next + 1
