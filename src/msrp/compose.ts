@@ -49,7 +49,7 @@ export function failureReport(send: ForwardedSend, status: number, comment: stri
   const start = send.range?.start ?? 1
   const total = send.range?.total ?? '*'
   return (
-    `MSRP ${tid} REPORT\r\nTo-Path: ${send.fromPath}\r\nFrom-Path: ${send.ourUri}\r\n` +
+    `MSRP ${tid} REPORT\r\nTo-Path: ${send.fromPath.replace(/ +/g, ' ')}\r\nFrom-Path: ${send.ourUris.replace(/ +/g, ' ')}\r\n` +
     `Message-ID: ${send.messageId}\r\nByte-Range: ${start}-${start + send.bodyLength - 1}/${total}\r\n` +
     `Status: 000 ${String(status).padStart(3, '0')} ${comment}\r\n-------${tid}$\r\n`
   )

@@ -26,6 +26,8 @@ import {
   S_FRAMES_TO,
   S_OCTETS_FROM,
   S_OCTETS_TO,
+  S_PEER,
+  S_PEER_HASH,
   SLOTS_MAX,
   T_TID,
   TEXT,
@@ -59,6 +61,9 @@ const noFlags: SendFlags = {}
 
 /** What #route returns when it has found where the request goes. */
 const FORWARD = 3
+
+/** For Kernel.uriHash: the leftmost URI of From-Path. */
+const FIRST_FROM = -1
 
 /** How a refused request is answered. */
 export interface Answers {
@@ -145,7 +150,7 @@ export class Forwarder {
       if (transaction === 0) return this.#wait(stream, 'stalledTransactions')
       tid = transaction + T_TID
       this.#makeTid(tid, table.slotOf(transaction))
-      if (!table.begin(transaction, stream.id, destination)) {
+      if (!table.begin(transaction, stream.id, destination, this.#visited)) {
         table.untake(transaction)
         return this.#wait(stream, 'stalledSegments')
       }
@@ -240,6 +245,12 @@ export class Forwarder {
       this.#toEntry = entry
       if (count === 1) return this.#endsHere(stream)
       if (this.#isOurs(1)) return this.#notPermitted(stream)
+      // M-80: what the client answers can go back on this connection.
+      const at = entry >> 2
+      if (this.#words[at + S_PEER] !== stream.id) {
+        this.#words[at + S_PEER_HASH] = kernel.uriHash(FIRST_FROM)
+        Atomics.store(this.#words, at + S_PEER, stream.id)
+      }
       this.#destination = home
       return FORWARD
     }
@@ -260,7 +271,14 @@ export class Forwarder {
 
   /** The next hop is a foreign relay or a peer without one. */
   #foreign(stream: MsrpConnection, flags: SendFlags): Disposition | typeof FORWARD {
-    const { config, peers, clock, services } = this.#context
+    const { config, peers, clock, services, connections, kernel } = this.#context
+    // R-46, M-80: on the connection that it made to us, if this session has heard from that very URI there.
+    const at = this.#fromEntry >> 2
+    const peer = Atomics.load(this.#words, at + S_PEER) as ConnectionId
+    if (peer !== 0 && this.#words[at + S_PEER_HASH] === kernel.uriHash(1) && connections.isOpen(peer)) {
+      this.#destination = peer
+      return FORWARD
+    }
     const uri = this.#uri(1)
     if (!config.msrp.plaintext_peers || uri.scheme !== 'msrp') return this.#notPermitted(stream)
     const hop = peers.connectionTo(uri, clock.now(), flags.noConnect === true, () => services.resume(stream))
@@ -358,7 +376,8 @@ export class Forwarder {
     const { transactions, connections, outbox, kernel } = this.#context
     const upstream = transactions.upstream(transaction)
     const tid = transactions.upstreamTid(transaction)
-    if (this.#record[R_TO_COUNT]! < 2 || !connections.isOpen(upstream)) {
+    const visited = transactions.visited(transaction)
+    if (this.#record[R_TO_COUNT]! <= visited || !connections.isOpen(upstream)) {
       this.#count('droppedClosedConnection')
       return
     }
@@ -367,7 +386,7 @@ export class Forwarder {
       return
     }
     const at = outbox.at(upstream)
-    const end = kernel.forward(at, tid.address, tid.length, 1)
+    const end = kernel.forward(at, tid.address, tid.length, visited)
     outbox.commit(upstream, end)
     this.#row[FRAMES_SENT_RESPONSE]! += 1
     this.#row[responsesSent[(this.#record[R_STATUS]! / 100) | 0]!]! += 1

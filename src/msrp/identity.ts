@@ -101,7 +101,8 @@ export class Identity {
    */
   sessionOf(kernel: Kernel, uri: MsrpUri): Address | 0 | null {
     if (!this.isOurs(uri)) return null
-    if (uri.sessionId?.length !== SESSION_ID_OCTETS) return 0
+    // U-4: the transport is part of what a URI names, and ours is always tcp (W-5).
+    if (uri.transport.toLowerCase() !== 'tcp' || uri.sessionId?.length !== SESSION_ID_OCTETS) return 0
     const text = kernel.scratch + TEXT
     kernel.octets.set(Buffer.from(uri.sessionId, 'latin1'), text)
     return kernel.sessionById(text) as Address | 0

@@ -6,9 +6,9 @@ import {
   S_EXPIRES,
   S_FRAMES_FROM,
   S_FRAMES_TO,
-  S_NEXT,
   S_OCTETS_FROM,
   S_OCTETS_TO,
+  S_PEER,
   S_STATE,
   SESSION_ID,
   SESSION_ID_OCTETS,
@@ -56,7 +56,8 @@ export class SessionTable {
   readonly #max: number
   readonly #epochMs: number
   readonly #live = new Map<Address, Session>()
-  #free = 0
+  /** Not in shared memory: another lane may still be writing to an entry that has just ended. */
+  readonly #free: Address[] = []
   #fresh = 0
 
   /** @param epochMs the time from which expiry seconds in shared memory are counted */
@@ -85,6 +86,7 @@ export class SessionTable {
     this.#octets.set(Buffer.from(sessionId, 'latin1'), entry + SESSION_ID)
     words[at + S_CONNECTION] = connection
     words[at + S_EXPIRES] = Math.ceil((expiresAt - this.#epochMs) / 1000)
+    words[at + S_PEER] = 0
     for (const count of [S_FRAMES_FROM, S_FRAMES_TO, S_OCTETS_FROM, S_OCTETS_TO]) Atomics.store(words, at + count, 0)
     // Odd: live. From here on every lane sees it.
     Atomics.store(words, at + S_STATE, words[at + S_STATE]! | 1)
@@ -113,8 +115,7 @@ export class SessionTable {
     const at = session.entry >> 2
     Atomics.store(this.#words, at + S_STATE, (this.#words[at + S_STATE]! + 1) & 0x7ffffffe)
     this.#octets.fill(0, session.entry + SESSION_ID, session.entry + SESSION_ID + SESSION_ID_OCTETS)
-    this.#words[at + S_NEXT] = this.#free
-    this.#free = session.entry
+    this.#free.push(session.entry)
   }
 
   /** Takes over what lanes have counted since the last look. True if there was anything. */
@@ -135,11 +136,8 @@ export class SessionTable {
   }
 
   #take(): number {
-    if (this.#free !== 0) {
-      const entry = this.#free
-      this.#free = this.#words[(entry >> 2) + S_NEXT]!
-      return (entry - this.#first) / SESSION_OCTETS
-    }
+    const entry = this.#free.pop()
+    if (entry !== undefined) return (entry - this.#first) / SESSION_OCTETS
     return this.#fresh < this.#max ? this.#fresh++ : -1
   }
 }

@@ -20,6 +20,7 @@ import {
   T_STATE,
   T_TEXT,
   T_URI_LENGTH,
+  T_VISITED,
   TRANSACTION_OCTETS,
 } from '../parser/kernel/record.ts'
 import type { Kernel } from '../parser/kernel.ts'
@@ -68,8 +69,8 @@ export interface TransactionPlace {
 /** What a REPORT about a forwarded chunk says (R-49). Texts hold a character an octet. */
 export interface ForwardedSend {
   readonly messageId: string
-  /** Our URI that stood first in the SEND's To-Path. */
-  readonly ourUri: string
+  /** Our URIs that stood first in the SEND's To-Path: as a From-Path, they are those the REPORT comes through. */
+  readonly ourUris: string
   /** The SEND's whole From-Path. */
   readonly fromPath: string
   /** `null` when the SEND had no Byte-Range. */
@@ -129,11 +130,16 @@ export class Transactions {
     const total = this.#floats[(record + T_RANGE_TOTAL * 4) >> 3]!
     return {
       messageId: this.#text.toString('latin1', start, uri),
-      ourUri: this.#text.toString('latin1', uri, from),
+      ourUris: this.#text.toString('latin1', uri, from),
       fromPath: this.#text.toString('latin1', from, from + words[at + T_FROM_LENGTH]!),
       range: rangeStart === 0 ? null : { start: rangeStart, total: total < 0 ? null : total },
       bodyLength: words[at + T_BODY_LENGTH]!,
     }
+  }
+
+  /** URIs of ours that the request visited: its response goes back through as many (R-62, R-16). */
+  visited(record: Address): number {
+    return this.#words[(record >> 2) + T_VISITED]!
   }
 
   /** Address and length of the upstream transaction id of a claimed request other than SEND (R-62). */
@@ -233,13 +239,14 @@ export class TransactionTable {
   }
 
   /**
-   * Opens the transaction of the request in the kernel's record, whose outgoing id already stands at T_TID. False when
+   * Opens the transaction of the request in the kernel's record, which visits that many URIs of ours and whose outgoing
+   * id already stands at T_TID. False when
    * there is no memory for texts that do not fit the record.
    */
-  begin(record: Address, from: ConnectionId, to: ConnectionId): boolean {
+  begin(record: Address, from: ConnectionId, to: ConnectionId, visited: number): boolean {
     const at = record >> 2
     const words = this.#words
-    const texts = this.#kernel.keepSize()
+    const texts = this.#kernel.keepSize(visited)
     let overflow: Address | 0 = 0
     if (texts > TEXT_MAX) {
       overflow = this.#pool.take(texts)
@@ -249,7 +256,7 @@ export class TransactionTable {
     words[at + T_OUT_CONNECTION] = to
     words[at + T_IN_CONNECTION] = from
     words[at + T_POSITION] = this.#connections.queuedPosition(to)
-    this.#kernel.keep(record)
+    this.#kernel.keep(record, visited)
     Atomics.add(words, this.#place.control + OPEN_COUNT, 1)
     this.#connections.addPending(from, 1)
     Atomics.store(words, at + T_STATE, (words[at + T_STATE]! & ~3) | SENDING)

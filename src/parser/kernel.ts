@@ -52,8 +52,9 @@ interface KernelExports {
   sessionById(id: number): number
   foreign(index: number): number
   transaction(): number
-  keep(record: number): void
-  keepSize(): number
+  keep(record: number, visited: number): void
+  keepSize(visited: number): number
+  uriHash(index: number): number
 }
 
 /** One lane's instance of the parser kernel and its views of the shared memory. */

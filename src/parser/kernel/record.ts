@@ -170,15 +170,17 @@ export const S_STATE = 0
 export const S_CONNECTION = 1
 /** Seconds since the server's epoch. */
 export const S_EXPIRES = 2
-/** Next free entry, only while free. */
-export const S_NEXT = 3
+/** Hash of the first From-Path URI of S_PEER's requests. */
+export const S_PEER_HASH = 3
+/** The connection that last sent to this session from outside; 0 none. What the client answers goes there (M-80). */
+export const S_PEER = 11
 export const SESSION_ID = 16
 export const S_FRAMES_FROM = 12
 export const S_OCTETS_FROM = 13
 export const S_FRAMES_TO = 14
 export const S_OCTETS_TO = 15
 
-// A transaction record (512 octets). Words; texts start at T_TEXT octets: Message-ID, our URI, From-Path for a SEND;
+// A transaction record (512 octets). Words; texts start at T_TEXT octets: Message-ID, our visited URIs, From-Path for a SEND;
 // the upstream transaction id for everything else.
 export const TRANSACTION_OCTETS = 512
 export const T_STATE = 0
@@ -200,9 +202,10 @@ export const T_FROM_LENGTH = 15
 /** Byte-Range start and total as float64; start 0 when the SEND had none. */
 export const T_RANGE_START = 16
 export const T_RANGE_TOTAL = 18
-/** Address of the texts when they do not fit here, else 0; and the segment class to give back. */
+/** Address of the texts when they do not fit here, else 0. */
 export const T_OVERFLOW = 20
-export const T_OVERFLOW_CLASS = 21
+/** Our URIs that the request visited. */
+export const T_VISITED = 21
 export const T_TEXT = 96
 
 // Table addresses, in the words after LIMITS, set once per lane.

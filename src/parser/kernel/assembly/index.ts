@@ -5,7 +5,7 @@ import { uri } from './uri'
 
 export { bodyEnd, frame, headMayEnd } from './frame'
 export { forward, forwardSize, makeTid, ok, okSize } from './compose'
-export { foreign, keep, keepSize, session, sessionById, transaction } from './tables'
+export { foreign, keep, keepSize, session, sessionById, transaction, uriHash } from './tables'
 
 /** Binds this instance to the scratch area of its lane (record.ts tells what stands where). */
 export function bind(scratch: usize): void {

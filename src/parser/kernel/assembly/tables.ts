@@ -10,7 +10,7 @@ import {
   SESSION_ID,
   SESSION_ID_OCTETS, SESSION_OCTETS, S_CONNECTION, S_EXPIRES, S_STATE, TID_OCTETS, TO_URIS, TRANSACTION_OCTETS,
   T_BODY_LENGTH, T_FAILURE_REPORT, T_FROM_LENGTH, T_KIND, T_MESSAGE_ID_LENGTH, T_OVERFLOW, T_RANGE_START,
-  T_RANGE_TOTAL, T_STATE, T_TEXT, T_TID, T_URI_LENGTH,
+  T_RANGE_TOTAL, T_STATE, T_TEXT, T_TID, T_URI_LENGTH, T_VISITED,
 } from '../record'
 
 // @ts-ignore: decorator
@@ -119,19 +119,32 @@ export function transaction(): usize {
   return at
 }
 
-/** Octets of text that `keep` stores. */
-export function keepSize(): i32 {
+/** Hash of the first From-Path URI, or of URI number `index` of To-Path: equal texts have equal hashes. */
+export function uriHash(index: i32): i32 {
+  const at = index < 0 ? R + FROM_URIS : R + TO_URIS + (<usize>index << 3)
+  const end = <usize>load<i32>(at + 4)
+  let hash: u32 = 0x811c9dc5
+  for (let p = <usize>load<i32>(at); p < end; p++) hash = (hash ^ load<u8>(p)) * 0x01000193
+  return <i32>hash
+}
+
+/** Octets of text that `keep` stores for a request that visits the first `visited` URIs of To-Path here. */
+export function keepSize(visited: i32): i32 {
   if (get(R_KIND) != 0) return get(R_TID_LENGTH)
-  const uri = R + TO_URIS
-  return get(R_MESSAGE_ID_LENGTH) + get(R_FROM_LENGTH) + load<i32>(uri + 4) - load<i32>(uri)
+  return get(R_MESSAGE_ID_LENGTH) + get(R_FROM_LENGTH) + visitedEnd(visited) - load<i32>(R + TO_URIS)
+}
+
+function visitedEnd(visited: i32): i32 {
+  return load<i32>(R + TO_URIS + (<usize>(visited - 1) << 3) + 4)
 }
 
 /**
  * Keeps in transaction record `at` what a REPORT about the record's SEND needs (R-49), or, for another method, the
  * upstream transaction id (R-62). Texts go to T_TEXT, or to T_OVERFLOW when that is set.
  */
-export function keep(at: usize): void {
+export function keep(at: usize, visited: i32): void {
   const kind = get(R_KIND)
+  store<i32>(word(at, T_VISITED), visited)
   store<i32>(word(at, T_KIND), kind)
   store<i32>(word(at, T_FAILURE_REPORT), get(R_FAILURE_REPORT))
   const overflow = <usize>load<i32>(word(at, T_OVERFLOW))
@@ -142,7 +155,7 @@ export function keep(at: usize): void {
     return
   }
   const uri = <usize>load<i32>(R + TO_URIS)
-  const uriLength = load<i32>(R + TO_URIS + 4) - <i32>uri
+  const uriLength = visitedEnd(visited) - <i32>uri
   store<i32>(word(at, T_BODY_LENGTH), get(R_BODY_LENGTH))
   store<i32>(word(at, T_MESSAGE_ID_LENGTH), get(R_MESSAGE_ID_LENGTH))
   store<i32>(word(at, T_URI_LENGTH), uriLength)
