@@ -11,8 +11,6 @@ import type { Logger } from './log.ts'
 import { C, SharedCounters } from './metrics/counters.ts'
 import { createRegistry } from './metrics/exposition.ts'
 import { Identity, type ListenerIdentity } from './msrp/identity.ts'
-import { clearSessions } from './msrp/sessions.ts'
-import { clearTransactions } from './msrp/transactions.ts'
 import { compileKernel } from './parser/kernel.ts'
 import { defaultRouting } from './routing/default-routing.ts'
 import type { Routing } from './routing/routing.ts'
@@ -21,9 +19,9 @@ import { SessionBook } from './store/session-book.ts'
 import { type Listener, Transport } from './transport/transport.ts'
 import { version } from './version.ts'
 import { Connections } from './workers/connections.ts'
-import { Lane, type LaneSetup } from './workers/lane.ts'
+import { Lane, type LaneSetup, prepareLane } from './workers/lane.ts'
 import type { LaneFeed, LaneMessage, LanePort } from './workers/lane-port.ts'
-import { createMemory, mapMemory, memorySizes, transactionPlaces } from './workers/memory.ts'
+import { createMemory, mapMemory, memorySizes } from './workers/memory.ts'
 import { LanePool } from './workers/pool.ts'
 
 /** How long after a lane's death nobody can be in the middle of one of its transactions any more, milliseconds. */
@@ -150,6 +148,7 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     let stopLanes: () => Promise<void> | void
     let pool: LanePool | null = null
     if (config.workers === 0) {
+      prepareLane(setup, 0 as LaneIndex, null)
       const lane = new Lane(0 as LaneIndex, setup, { port: portOf(0 as LaneIndex), log, clock, routing })
       feeds = [lane]
       stopLanes = () => lane.stop()
@@ -163,17 +162,13 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     }
 
     /** Who closes whom when a lane dies: docs/architecture.md. */
-    const replaceLane = async (threads: LanePool, lane: LaneIndex) => {
-      const place = map.lane[lane]!
+    async function replaceLane(threads: LanePool, lane: LaneIndex): Promise<void> {
+      const { segments } = map.lane[lane]!
       row[C.lanesReplaced]! += 1
       transport.suspendLane(lane)
-      clearSessions(new Int32Array(memory.buffer), place.sessions, map.maxSessions)
       book.laneDied(lane)
-      const end = (place.segments + map.segmentOctets) as typeof place.segments
-      do await new Promise((resolve) => setTimeout(resolve, GRACE_MS))
-      while (transport.holdsSegments(place.segments, end))
-      clearTransactions(new Int32Array(memory.buffer), transactionPlaces(map)[lane]!)
-      await threads.startLane(lane)
+      await new Promise((resolve) => setTimeout(resolve, GRACE_MS))
+      await threads.startLane(lane, transport.heldSegments(segments, (segments + map.segmentOctets) as typeof segments))
       feeds[lane] = threads.feed(lane)!
       transport.resumeLane(lane, feeds[lane])
       log.info({ lane }, 'a new worker runs the lane')

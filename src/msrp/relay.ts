@@ -163,8 +163,9 @@ export class Relay implements FrameHandler<MsrpConnection> {
     this.#context.services.close(stream, 'malformed')
   }
 
-  exhausted(stream: MsrpConnection): void {
-    this.#context.services.close(stream, 'pressure')
+  memoryShort(stream: MsrpConnection): void {
+    this.#row[C.stalledSegments]! += 1
+    this.#context.services.resumeSoon(stream)
   }
 
   /** See Forwarder.ended. */

@@ -72,9 +72,9 @@ export class Connection {
     for (const segment of pending) this.#give(segment)
   }
 
-  /** Whether a segment between two addresses waits here. */
-  holds(from: Address, to: Address): boolean {
-    return this.#pending.some((segment) => segment >= from && segment < to)
+  /** Segments that wait here. */
+  get pending(): readonly Address[] {
+    return this.#pending
   }
 
   #written(): void {

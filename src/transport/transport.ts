@@ -54,6 +54,8 @@ export class Transport {
   readonly #buffer: SharedArrayBuffer
   readonly #readBuffer: Uint8Array
   readonly #readAddress: Address
+  /** Octets that a lane may owe for a connection that is still read. */
+  readonly #window: number
   readonly #servers: Server[] = []
   /** Sockets accepted before the lanes were there. */
   #early: { socket: Socket; listener: number }[] | null = []
@@ -92,6 +94,7 @@ export class Transport {
     this.#words = new Int32Array(memory.buffer)
     this.#readAddress = map.readBuffer
     this.#readBuffer = new Uint8Array(memory.buffer, map.readBuffer, READ_OCTETS)
+    this.#window = config.workers === 0 ? 1 : INPUT_WINDOW
     this.#slots = new Array(map.maxConnections)
     this.#ids = new Int32Array(map.maxConnections)
     this.#now = clock.now()
@@ -260,9 +263,10 @@ export class Transport {
     this.#suspended.delete(lane)
   }
 
-  /** Whether sockets still hold segments between two addresses. */
-  holdsSegments(from: Address, to: Address): boolean {
-    return this.#slots.some((connection) => connection?.holds(from, to))
+  /** Segments between two addresses whose octets have not left. */
+  heldSegments(from: Address, to: Address): Address[] {
+    const held = this.#slots.flatMap((connection) => connection?.pending ?? [])
+    return held.filter((segment) => segment >= from && segment < to)
   }
 
   #connection(id: ConnectionId): Connection | null {
@@ -340,11 +344,11 @@ export class Transport {
     }
     feed.flush()
     connection.delivered = (connection.delivered + octets) | 0
-    if (this.#connections.owed(id, connection.delivered) < INPUT_WINDOW) return
+    if (this.#connections.owed(id, connection.delivered) < this.#window) return
     this.#pause(connection)
     this.#connections.hunger(id)
     // It may have been worked off before the lane saw that we wait.
-    if (this.#connections.owed(id, connection.delivered) < INPUT_WINDOW) this.#unpause(connection)
+    if (this.#connections.owed(id, connection.delivered) < this.#window) this.#unpause(connection)
   }
 
   #deliverHeld(connection: Connection): void {
@@ -420,14 +424,18 @@ export class Transport {
     feed.flush()
   }
 
-  /** Sends what is queued, then ends the connection; reads nothing more. */
+  /**
+   * Sends what is queued, then ends the connection. What still comes is read and thrown away until the peer ends its
+   * side: closing with octets unread would make the kernel reset the connection, and the peer lose what it had not read.
+   */
   #finish(connection: Connection): void {
     if (connection.closing) return
     connection.closing = true
-    if (!connection.socket.destroyed) {
-      connection.socket.destroySoon()
-      connection.linger = setTimeout(() => connection.socket.destroy(), LINGER_MS)
-    }
+    connection.held = null
+    if (connection.socket.destroyed) return
+    this.#unpause(connection)
+    connection.socket.end()
+    connection.linger = setTimeout(() => connection.socket.destroy(), LINGER_MS)
   }
 
   /** The socket is gone. */

@@ -39,8 +39,11 @@ export const CONNECTIONS_MAX = 1 << SLOT_BITS
 
 /** Octets of segments that may wait for one receiver before senders to it are held back. */
 export const QUEUE_MAX = 262_144
-/** Octets of input a lane may owe for one connection before the primary stops reading it. */
-export const INPUT_WINDOW = 131_072
+/**
+ * Octets of input a lane in another thread may owe for one connection before the primary stops reading it. A lane in the
+ * primary owes nothing but what it had to stall, so there a single octet stops the reading.
+ */
+export const INPUT_WINDOW = 65_536
 
 export function slotOf(connection: ConnectionId): ConnectionSlot {
   return (connection & SLOT_MASK) as ConnectionSlot
@@ -118,14 +121,14 @@ export class Connections {
   /** Primary: the lanes that asked, as bits; they are forgotten. */
   takeWaiters(connection: ConnectionId): number {
     const index = this.#at(connection) + WAITERS
-    return this.#words[index] === 0 ? 0 : Atomics.exchange(this.#words, index, 0)
+    return Atomics.load(this.#words, index) === 0 ? 0 : Atomics.exchange(this.#words, index, 0)
   }
 
   /** Lane: is done with octets of input. True if the primary is to be told. */
   consume(connection: ConnectionId, octets: number): boolean {
     const at = this.#at(connection)
     Atomics.add(this.#words, at + CONSUMED, octets)
-    return this.#words[at + HUNGRY] === 1 && Atomics.exchange(this.#words, at + HUNGRY, 0) === 1
+    return Atomics.load(this.#words, at + HUNGRY) === 1 && Atomics.exchange(this.#words, at + HUNGRY, 0) === 1
   }
 
   /** Primary: of `delivered` octets (modulo 2^32), those that the lane is not done with. */

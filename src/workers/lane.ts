@@ -12,8 +12,8 @@ import type { LaneServices } from '../msrp/context.ts'
 import { Identity, type ListenerIdentity } from '../msrp/identity.ts'
 import { Peers } from '../msrp/peers.ts'
 import { Relay } from '../msrp/relay.ts'
-import { type Session, SessionTable } from '../msrp/sessions.ts'
-import { type Ending, Transactions, TransactionTable } from '../msrp/transactions.ts'
+import { clearSessions, type Session, SessionTable } from '../msrp/sessions.ts'
+import { clearTransactions, type Ending, Transactions, TransactionTable } from '../msrp/transactions.ts'
 import {
   L_LANES,
   L_SESSIONS_FIRST,
@@ -32,7 +32,7 @@ import { Connections, slotOf } from './connections.ts'
 import type { CloseReason, LaneFeed, LanePort } from './lane-port.ts'
 import { laneStride, type MemoryMap, transactionPlaces } from './memory.ts'
 import { Outbox } from './outbox.ts'
-import { SegmentPool } from './segments.ts'
+import { resetSegments, SegmentPool } from './segments.ts'
 
 /** How often transactions are looked at, milliseconds: how exact the 30 s of R-45 are. */
 const SWEEP_MS = 250
@@ -54,6 +54,19 @@ export interface LaneSetup {
   readonly nonceKey: Uint8Array
   /** From when seconds and milliseconds in shared memory count. */
   readonly epochMs: number
+}
+
+/**
+ * Prepares the memory of a lane for a Lane to take over: fresh memory, or, with `held`, that of a lane that has died. Held
+ * are those of its segments that sockets still have to send.
+ */
+export function prepareLane({ map, memory }: LaneSetup, index: LaneIndex, held: readonly Address[] | null): void {
+  const words = new Int32Array(memory.buffer)
+  const place = map.lane[index]!
+  resetSegments(words, place.segmentControl >> 2, place.segments, map.segmentOctets, held ?? [])
+  if (held === null) return
+  clearSessions(words, place.sessions, map.maxSessions)
+  clearTransactions(words, transactionPlaces(map)[index]!)
 }
 
 /** What a lane gets from the thread it runs in. */
@@ -92,7 +105,13 @@ export class Lane implements LaneFeed {
   readonly #stops: (() => void)[]
   #lastTick: number
 
-  constructor(index: LaneIndex, setup: LaneSetup, { port, log, clock, routing }: LaneSurroundings) {
+  /** @param held as given to `prepareLane` */
+  constructor(
+    index: LaneIndex,
+    setup: LaneSetup,
+    { port, log, clock, routing }: LaneSurroundings,
+    held: readonly Address[] = [],
+  ) {
     const { map, memory, config, epochMs } = setup
     const place = map.lane[index]!
     this.#index = index
@@ -103,7 +122,7 @@ export class Lane implements LaneFeed {
     const kernel = laneKernel(index, setup)
     const words = kernel.words
     this.#connections = new Connections(words, map.connections)
-    this.#pool = new SegmentPool(words, place.segmentControl >> 2, place.segments, map.segmentOctets)
+    this.#pool = new SegmentPool(words, place.segmentControl >> 2, place.segments, map.segmentOctets, held)
     this.#outbox = new Outbox(memory.buffer, port, this.#pool, this.#connections, map.maxConnections)
     this.#sessions = new SessionTable(words, place.sessions, index, map.maxSessions, epochMs)
     const tables = transactionPlaces(map)
@@ -140,7 +159,7 @@ export class Lane implements LaneFeed {
       routing,
       epochMs,
     })
-    this.#reader = new MsrpReader(kernel, this.#pool, this.#relay, config.msrp.limits.body)
+    this.#reader = new MsrpReader(kernel, this.#pool, this.#relay, config.msrp.limits.body, place.work)
     this.#lastTick = performance.now()
     this.#stops = [clock.every(SWEEP_MS, () => this.#sweep()), clock.every(HOUSEKEEPING_MS, () => this.#keepHouse())]
   }
@@ -221,7 +240,7 @@ export class Lane implements LaneFeed {
   #resume(stream: MsrpConnection): void {
     if (!stream.stalled || stream.closing || stream.deciding || this.#stream(stream.id) !== stream) return
     this.#relay.setTime(this.#clock.now())
-    this.#outbox.expect(stream.carryLength)
+    this.#outbox.expect(stream.backlogLength)
     this.#reader.resume(stream)
     this.#acknowledge(stream)
   }

@@ -2,10 +2,20 @@ import assert from 'node:assert/strict'
 import type { Address } from '../ids.ts'
 import { SharedCounters } from '../metrics/counters.ts'
 import type { TransactionPlace } from '../msrp/transactions.ts'
-import { LANES_MAX, SCRATCH_OCTETS, SESSION_OCTETS, SLOTS_MAX, TRANSACTION_OCTETS } from '../parser/kernel/record.ts'
-import { CONNECTION_OCTETS } from './connections.ts'
+import {
+  END_LINE_MAX,
+  HEAD_MAX,
+  LANES_MAX,
+  SCRATCH_OCTETS,
+  SESSION_OCTETS,
+  SLOTS_MAX,
+  TRANSACTION_OCTETS,
+} from '../parser/kernel/record.ts'
+import { frameLimits } from '../parser/kernel.ts'
+import { WORK_OCTETS } from '../parser/msrp/reader.ts'
+import { CONNECTION_OCTETS, INPUT_WINDOW } from './connections.ts'
 import { RING_CONTROL_OCTETS, RING_RECORD_OCTETS } from './ring.ts'
-import { SEGMENT_POOL_WORDS } from './segments.ts'
+import { SEGMENT_POOL_WORDS, segmentCapacityMax } from './segments.ts'
 
 /** Octets of the primary's read buffer: the largest piece that is read from a socket at once. */
 export const READ_OCTETS = 65_536
@@ -35,6 +45,8 @@ export interface LaneMemory {
   readonly segments: Address
   readonly ringIn: Address
   readonly ringOut: Address
+  /** Where stalled input is read from: WORK_OCTETS. */
+  readonly work: Address
   /** Octets on their way to the lane: INPUT_OCTETS. */
   readonly input: Address
 }
@@ -99,7 +111,8 @@ export function mapMemory(sizes: MemorySizes): MemoryMap {
   let next = KERNEL_OCTETS
   const region = (octets: number) => {
     const start = next
-    next += (octets + 4095) & ~4095
+    // Not with bit operations, which end at 2^31.
+    next += Math.ceil(octets / 4096) * 4096
     return start as Address
   }
   // A lane can have one record of each kind but data waiting for each connection; data gets at least as much room.
@@ -123,6 +136,7 @@ export function mapMemory(sizes: MemorySizes): MemoryMap {
       segmentControl: region(SEGMENT_POOL_WORDS * 4),
       ringIn: region(RING_CONTROL_OCTETS + ringInRecords * RING_RECORD_OCTETS),
       ringOut: region(RING_CONTROL_OCTETS + ringOutRecords * RING_RECORD_OCTETS),
+      work: region(WORK_OCTETS + 64),
       input: region(INPUT_OCTETS + 64),
       sessions: region(sizes.maxSessions * SESSION_OCTETS),
       transactions: region(sizes.maxTransactions * TRANSACTION_OCTETS),
@@ -131,6 +145,11 @@ export function mapMemory(sizes: MemorySizes): MemoryMap {
   }
   return { ...map, octets: next }
 }
+
+// A backlog is a whole frame that was waiting for its end, what the lane may owe, and the read that went past that.
+assert(HEAD_MAX + frameLimits.body + END_LINE_MAX + INPUT_WINDOW + READ_OCTETS <= WORK_OCTETS)
+// A frame that is forwarded is as long as the one that came, but for the transaction id and the words around the paths.
+assert(HEAD_MAX + frameLimits.body + 1024 <= segmentCapacityMax)
 
 /** Allocates the memory of a map: zeroed, and resident only where it is touched. */
 export function createMemory(map: MemoryMap): WebAssembly.Memory {

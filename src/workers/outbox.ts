@@ -54,7 +54,8 @@ export class Outbox {
    * free memory of the pool, so that receivers who do not read can never take all of it.
    */
   isFull(connection: ConnectionId): boolean {
-    return this.#connections.waiting(connection) >= Math.min(QUEUE_MAX, this.#pool.free >> 3)
+    const allowance = Math.max(1, Math.min(QUEUE_MAX, this.#pool.free >> 3))
+    return this.#connections.waiting(connection) >= allowance
   }
 
   /** Makes sure that `octets` octets can be written at `at(connection)`. False when the pool is exhausted. */

@@ -2,7 +2,7 @@ import { MessageChannel, type MessagePort } from 'node:worker_threads'
 import { Piscina } from 'piscina'
 import type { Address, ConnectionId, LaneIndex } from '../ids.ts'
 import type { Logger } from '../log.ts'
-import type { LaneSetup } from './lane.ts'
+import { type LaneSetup, prepareLane } from './lane.ts'
 import { closeReasons, type LaneMessage, type LanePort } from './lane-port.ts'
 import { CONTROL_BELL } from './memory.ts'
 import { Doorbell, RingConsumer } from './ring.ts'
@@ -60,14 +60,18 @@ export class LanePool {
 
   /** Starts all lanes and resolves when they take input. */
   async start(): Promise<void> {
-    const lanes = Array.from({ length: this.#setup.map.lanes }, (_, lane) => this.startLane(lane as LaneIndex))
+    const lanes = Array.from({ length: this.#setup.map.lanes }, (_, lane) => this.startLane(lane as LaneIndex, null))
     await Promise.all(lanes)
     void this.#listen()
   }
 
-  /** Starts a lane with empty rings: for the first time, or anew after its thread has died. */
-  async startLane(lane: LaneIndex): Promise<void> {
+  /**
+   * Starts a lane with empty rings and tables: for the first time, or anew after its thread has died.
+   * @param held see prepareLane
+   */
+  async startLane(lane: LaneIndex, held: readonly Address[] | null): Promise<void> {
     const { map, memory } = this.#setup
+    prepareLane(this.#setup, lane, held)
     const place = map.lane[lane]!
     const words = new Int32Array(memory.buffer)
     for (const start of [place.ringIn, place.ringOut]) words.fill(0, start >> 2, (start >> 2) + 32)
@@ -80,7 +84,7 @@ export class LanePool {
       else this.#ports[lane]!.post(message)
     })
     // piscina's type for the list is taken from a signature of postMessage that newer Node types no longer have first.
-    const task: LaneTask = { lane, setup: this.#setup, messages: port2 }
+    const task: LaneTask = { lane, setup: this.#setup, held: held ?? [], messages: port2 }
     this.#tasks[lane] = this.#piscina.run(task, { transferList: [port2] as never }).then(
       () => port1.close(),
       (err: unknown) => {

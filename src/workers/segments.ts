@@ -46,40 +46,69 @@ export function giveSegment(words: Int32Array, address: Address): void {
   Atomics.add(words, (list & ~(SEGMENT_POOL_WORDS - 1)) + FREE_WORD, words[header + 2]!)
 }
 
+/** Where a class of segments lies in a pool's memory. */
+interface ClassPlace {
+  readonly size: number
+  readonly capacity: number
+  readonly first: number
+  readonly count: number
+}
+
+function classPlaces(start: Address, octets: number): ClassPlace[] {
+  const quarter = Math.floor(octets / segmentSizes.length / 16) * 16
+  return segmentSizes.map((size, index) => ({
+    size,
+    capacity: size - HEADER_OCTETS - MARGIN_OCTETS,
+    first: start + quarter * index,
+    count: Math.floor(quarter / size),
+  }))
+}
+
+/**
+ * Makes all segments of a pool free but those in `held`, which somebody will still give back. No thread may be taking
+ * or giving meanwhile, other than the caller's.
+ * @param control word index of SEGMENT_POOL_WORDS words, a multiple of SEGMENT_POOL_WORDS
+ * @param start address of `octets` octets, 16-octet aligned; a quarter goes to each class
+ */
+export function resetSegments(
+  words: Int32Array,
+  control: number,
+  start: Address,
+  octets: number,
+  held: readonly Address[] = [],
+): void {
+  assert(control % SEGMENT_POOL_WORDS === 0 && start % 16 === 0)
+  let free = 0
+  for (const [index, { capacity, first, count, size }] of classPlaces(start, octets).entries()) {
+    assert(count > 0, 'a pool has segments of every class')
+    const taken = held.filter((segment) => segment >= first && segment < first + count * size).length
+    words[control + index] = 0
+    words[control + TAKEN_WORDS + index] = taken
+    free += (count - taken) * capacity
+  }
+  words[control + FREE_WORD] = free
+}
+
 /** The taking side of one lane's pool. */
 export class SegmentPool {
   readonly #words: Int32Array
   readonly #control: number
-  /** Per class: where memory that was never used begins and ends. Carved only when its free list is empty (RSS). */
-  readonly #fresh: number[] = []
-  readonly #freshEnd: number[] = []
-  readonly #count: number[] = []
+  readonly #classes: readonly ClassPlace[]
+  /** Per class: where memory that this pool has never used begins. Carved only when its free list is empty (RSS). */
+  readonly #fresh: number[]
+  /** Not to be carved: they come back through the free list. */
+  readonly #held: ReadonlySet<Address>
   /** Octets of capacity in the pool. */
   readonly total: number
 
-  /**
-   * Takes over the pool, all free. No thread may still hold one of its segments.
-   * @param control word index of SEGMENT_POOL_WORDS words, a multiple of SEGMENT_POOL_WORDS
-   * @param start address of `octets` octets, 16-octet aligned; a quarter goes to each class
-   */
-  constructor(words: Int32Array, control: number, start: Address, octets: number) {
-    assert(control % SEGMENT_POOL_WORDS === 0 && start % 16 === 0)
+  /** Takes over the pool as `resetSegments`, with the same arguments, has left it. */
+  constructor(words: Int32Array, control: number, start: Address, octets: number, held: readonly Address[] = []) {
     this.#words = words
     this.#control = control
-    let total = 0
-    for (const [index, size] of segmentSizes.entries()) {
-      const count = Math.floor(octets / segmentSizes.length / size)
-      assert(count > 0, 'a pool has segments of every class')
-      const first = start + Math.floor(octets / segmentSizes.length / 16) * 16 * index
-      this.#fresh.push(first)
-      this.#freshEnd.push(first + count * size)
-      this.#count.push(count)
-      words[control + index] = 0
-      words[control + TAKEN_WORDS + index] = 0
-      total += count * (size - HEADER_OCTETS - MARGIN_OCTETS)
-    }
-    words[control + FREE_WORD] = total
-    this.total = total
+    this.#classes = classPlaces(start, octets)
+    this.#fresh = this.#classes.map(({ first }) => first)
+    this.#held = new Set(held)
+    this.total = this.#classes.reduce((sum, { capacity, count }) => sum + capacity * count, 0)
   }
 
   /** Octets of capacity that are free. */
@@ -105,11 +134,9 @@ export class SegmentPool {
 
   /** Calls back with the free and all octets of capacity of each class. */
   measure(take: (index: number, free: number, capacity: number) => void): void {
-    for (const [index, size] of segmentSizes.entries()) {
-      const capacity = size - HEADER_OCTETS - MARGIN_OCTETS
+    for (const [index, { capacity, count }] of this.#classes.entries()) {
       const taken = Atomics.load(this.#words, this.#control + TAKEN_WORDS + index)
-      const all = this.#count[index]! * capacity
-      take(index, all - taken * capacity, all)
+      take(index, (count - taken) * capacity, count * capacity)
     }
   }
 
@@ -132,14 +159,17 @@ export class SegmentPool {
   }
 
   #carve(index: number): number {
-    const start = this.#fresh[index]!
-    const size = segmentSizes[index]!
-    if (start + size > this.#freshEnd[index]!) return 0
-    this.#fresh[index] = start + size
-    const address = start + HEADER_OCTETS
-    const header = start >> 2
-    this.#words[header + 1] = this.#control + index
-    this.#words[header + 2] = size - HEADER_OCTETS - MARGIN_OCTETS
-    return address
+    const { first, count, size, capacity } = this.#classes[index]!
+    for (;;) {
+      const start = this.#fresh[index]!
+      if (start === first + count * size) return 0
+      this.#fresh[index] = start + size
+      const address = start + HEADER_OCTETS
+      if (this.#held.has(address as Address)) continue
+      const header = start >> 2
+      this.#words[header + 1] = this.#control + index
+      this.#words[header + 2] = capacity
+      return address
+    }
   }
 }

@@ -13,12 +13,14 @@ import { RingPort } from './ring-port.ts'
 export interface LaneTask {
   readonly lane: LaneIndex
   readonly setup: LaneSetup
+  /** Segments of the lane before it that sockets still hold. */
+  readonly held: readonly Address[]
   /** To the primary: LaneMessages, and `ready` once. From it: `crash`, for tests of our own. */
   readonly messages: MessagePort
 }
 
 /** The one task of a pool thread: it runs a lane until it is told to stop. */
-export default async function runLane({ lane: index, setup, messages }: LaneTask): Promise<void> {
+export default async function runLane({ lane: index, setup, held, messages }: LaneTask): Promise<void> {
   const { map, memory } = setup
   const place = map.lane[index]!
   const words = new Int32Array(memory.buffer)
@@ -26,7 +28,8 @@ export default async function runLane({ lane: index, setup, messages }: LaneTask
   const ring = new RingConsumer(words, place.ringIn, map.ringInRecords)
   const bell = new Doorbell(words, (place.control >> 2) + CONTROL_BELL)
   const port = new RingPort(memory, map, place, messages)
-  const lane = new Lane(index, setup, { port, log: logThrough(messages), clock: systemClock, routing: defaultRouting })
+  const surroundings = { port, log: logThrough(messages), clock: systemClock, routing: defaultRouting }
+  const lane = new Lane(index, setup, surroundings, held)
 
   // Waiting for the bell keeps no thread alive; an open port does.
   messages.on('message', (order: unknown) => {

@@ -35,8 +35,8 @@ import {
 } from '../../src/parser/kernel/record.ts'
 import { compileKernel, createKernel, type Kernel } from '../../src/parser/kernel.ts'
 import { errorClass, mayAnswerMalformed } from '../../src/parser/msrp/malformed.ts'
-import { MsrpReader, ReaderState, TAKEN } from '../../src/parser/msrp/reader.ts'
-import { SEGMENT_POOL_WORDS, SegmentPool } from '../../src/workers/segments.ts'
+import { MsrpReader, ReaderState, TAKEN, WORK_OCTETS } from '../../src/parser/msrp/reader.ts'
+import { resetSegments, SEGMENT_POOL_WORDS, SegmentPool } from '../../src/workers/segments.ts'
 import { type CreateReader, defaultLimits, type FrameSnapshot, type ReaderEvent, type StartSnapshot } from './events.ts'
 
 const SCRATCH = 65_536 as Address
@@ -45,17 +45,19 @@ const POOL = (CONTROL + SEGMENT_POOL_WORDS * 4) as Address
 const POOL_OCTETS = 8 << 20
 const INPUT = (POOL + POOL_OCTETS) as Address
 const INPUT_OCTETS = 1 << 20
+const WORK = (INPUT + INPUT_OCTETS + 64) as Address
 /** Larger than any body of the tests: what is over the limit is answered without being kept, and has no digest. */
 const BODY_MAX = 262_144
 
 const memory = new WebAssembly.Memory({
-  initial: Math.ceil((INPUT + INPUT_OCTETS + 64) / 65_536),
+  initial: Math.ceil((WORK + WORK_OCTETS + 64) / 65_536),
   maximum: 65_536,
   shared: true,
 })
 const module = compileKernel(process.env.SILOPATH_KERNEL === 'debug' ? 'debug' : 'release')
 const words = new Int32Array(memory.buffer)
 const octets = new Uint8Array(memory.buffer)
+resetSegments(words, CONTROL >> 2, POOL, POOL_OCTETS)
 const pool = new SegmentPool(words, CONTROL >> 2, POOL, POOL_OCTETS)
 
 /** The parser as it runs in a lane: kernel, stream reader and carry, on a memory that all readers of a test file share. */
@@ -86,11 +88,12 @@ export const createKernelReader: CreateReader = (options) => {
         const respond = mayAnswerMalformed(kernel.record) ? 'respond-400-and-close' : 'close'
         events.push({ type: 'error', cls: 'header-limit', start: startOf(kernel), respond })
       },
-      exhausted() {
+      memoryShort() {
         throw new Error('the test pool is exhausted')
       },
     },
     BODY_MAX,
+    WORK,
   )
   const stream = new ReaderState()
   return {

@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { parseConfig } from '../../src/config/load.ts'
 import { SharedCounters } from '../../src/metrics/counters.ts'
 import { SCRATCH_OCTETS, SESSION_OCTETS, SLOTS_MAX, TRANSACTION_OCTETS } from '../../src/parser/kernel/record.ts'
+import { WORK_OCTETS } from '../../src/parser/msrp/reader.ts'
 import { CONNECTION_OCTETS, CONNECTIONS_MAX } from '../../src/workers/connections.ts'
 import {
   createMemory,
@@ -17,7 +18,7 @@ import {
   READ_OCTETS,
 } from '../../src/workers/memory.ts'
 import { RING_CONTROL_OCTETS, RING_RECORD_OCTETS } from '../../src/workers/ring.ts'
-import { SEGMENT_POOL_WORDS, SegmentPool } from '../../src/workers/segments.ts'
+import { resetSegments, SEGMENT_POOL_WORDS, SegmentPool } from '../../src/workers/segments.ts'
 
 const modest: MemorySizes = {
   lanes: 2,
@@ -48,6 +49,7 @@ function regionsOf(map: MemoryMap): Region[] {
     segments: map.segmentOctets + margin,
     ringIn: ring(map.ringInRecords),
     ringOut: ring(map.ringOutRecords),
+    work: WORK_OCTETS + margin,
     input: INPUT_OCTETS + margin,
   }
   return [
@@ -158,6 +160,7 @@ describe('map of the shared memory', () => {
     const words = new Int32Array(buffer)
     for (const { start } of regionsOf(map)) expect(words[start >> 2]).toBe(0)
     for (const { segmentControl, segments } of map.lane) {
+      resetSegments(words, segmentControl >> 2, segments, map.segmentOctets)
       const pool = new SegmentPool(words, segmentControl >> 2, segments, map.segmentOctets)
       expect(pool.total / map.segmentOctets).toBeGreaterThan(0.9)
     }

@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest'
 import type { Address, ConnectionId, ConnectionSlot, LaneIndex } from '../../src/ids.ts'
 import { Connections, nextConnectionId, QUEUE_MAX } from '../../src/workers/connections.ts'
 import { Outbox } from '../../src/workers/outbox.ts'
-import { SEGMENT_POOL_WORDS, SegmentPool, segmentSizes } from '../../src/workers/segments.ts'
+import { resetSegments, SEGMENT_POOL_WORDS, SegmentPool, segmentSizes } from '../../src/workers/segments.ts'
 
 const SLOTS = 8
 const CONNECTIONS = 4096 as Address
@@ -15,6 +15,7 @@ function newLane(largest = 1) {
   const octets = segmentSizes.length * segmentSizes[3] * largest
   const memory = new SharedArrayBuffer(START + octets)
   const words = new Int32Array(memory)
+  resetSegments(words, SEGMENT_POOL_WORDS, START, octets)
   const pool = new SegmentPool(words, SEGMENT_POOL_WORDS, START, octets)
   const connections = new Connections(words, CONNECTIONS)
   const sent: { connection: ConnectionId; segment: Address; text: string; capacity: number }[] = []

@@ -90,7 +90,7 @@ describe('a reader whose frames cannot go on', () => {
         while (stream.stalled) resume()
 
         expectDelivered(stream, sent, bodyMax)
-        expect(stream.exhausted).toBe(0)
+        expect(stream.memoryShort).toBe(0)
         expect(reader.end(stream)).toBe(false)
         expect(segments.free).toBe(segments.total)
       }),
@@ -156,7 +156,7 @@ describe('a reader whose frames cannot go on', () => {
 })
 
 describe('a reader whose pool is exhausted', () => {
-  test('the stream that finds no memory is told once and dies; the others read on, and nothing leaks', () => {
+  test('the stream that finds no memory stalls; the others read on, and then it does too (R-57)', () => {
     const { reader, read, segments } = newReader({ largest: 1 })
     const frame = send('abcdefgh', 60_000)
     const half = 40_000
@@ -165,28 +165,35 @@ describe('a reader whose pool is exhausted', () => {
       const stream = new TestStream()
       streams.push(stream)
       read(stream, frame.octets.subarray(0, half))
-      if (stream.dead) break
+      if (stream.stalled) break
     }
     // Four of the third class and one of the largest.
     expect(streams).toHaveLength(6)
-    expect(streams.map(({ exhausted }) => exhausted)).toEqual([0, 0, 0, 0, 0, 1])
+    expect(streams.map(({ memoryShort }) => memoryShort)).toEqual([0, 0, 0, 0, 0, 1])
+    reader.resume(streams[5]!)
+    expect([streams[5]!.stalled, streams[5]!.memoryShort]).toEqual([true, 2])
     for (const stream of streams) read(stream, frame.octets.subarray(half))
-    for (const stream of streams.slice(0, 5)) expectDelivered(stream, [frame])
-    expect(streams[5]!.delivered).toEqual([])
-    expect(streams[5]!.exhausted).toBe(1)
+    reader.resume(streams[5]!)
+    for (const stream of streams) expectDelivered(stream, [frame])
     for (const stream of streams) expect(reader.end(stream)).toBe(false)
     expect(segments.free).toBe(segments.total)
   })
 
-  test('a stream whose carry cannot grow is told once, gives back what it had and dies', () => {
-    const { read, segments } = newReader({ largest: 1 })
+  test('a stream whose carry cannot grow gives back what it had and stalls (R-57)', () => {
+    const { reader, read, segments } = newReader({ largest: 1 })
     const stream = new TestStream()
-    read(stream, send('abcdefgh', 60_000).octets.subarray(0, 1500))
+    const frame = send('abcdefgh', 60_000)
+    read(stream, frame.octets.subarray(0, 1500))
     const taken = []
     for (let segment = segments.take(1); segment !== 0; segment = segments.take(1)) taken.push(segment)
-    read(stream, Buffer.alloc(2000, 'x'))
-    expect([stream.dead, stream.exhausted]).toEqual([true, 1])
+    read(stream, frame.octets.subarray(1500, 3500))
+    expect([stream.stalled, stream.memoryShort]).toEqual([true, 1])
+    reader.resume(stream)
+    expect([stream.stalled, stream.memoryShort]).toEqual([true, 2])
     for (const segment of taken) segments.give(segment)
+    reader.resume(stream)
+    read(stream, frame.octets.subarray(3500))
+    expectDelivered(stream, [frame])
     expect(segments.free).toBe(segments.total)
   })
 
@@ -200,10 +207,10 @@ describe('a reader whose pool is exhausted', () => {
     for (let segment = segments.take(1); segment !== 0; segment = segments.take(1)) taken.push(segment)
     stream.verdicts = [STALL]
     reader.resume(stream)
-    expect([stream.exhausted, stream.stalled]).toEqual([0, true])
+    expect([stream.memoryShort, stream.stalled]).toEqual([0, true])
     stream.verdicts = [TAKEN, STALL]
     reader.resume(stream)
-    expect([stream.exhausted, stream.stalled]).toEqual([0, true])
+    expect([stream.memoryShort, stream.stalled]).toEqual([0, true])
     reader.resume(stream)
     expectDelivered(stream, frames)
     for (const segment of taken) segments.give(segment)

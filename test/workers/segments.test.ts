@@ -6,6 +6,7 @@ import type { Address } from '../../src/ids.ts'
 import { Doorbell, RingProducer } from '../../src/workers/ring.ts'
 import {
   giveSegment,
+  resetSegments,
   SEGMENT_POOL_WORDS,
   SegmentPool,
   segmentCapacity,
@@ -38,9 +39,19 @@ const capacities = segmentSizes.map((size) => size - OVERHEAD)
 function newPool(largest = 1) {
   const octets = segmentSizes.length * segmentSizes[3] * largest
   const words = new Int32Array(new SharedArrayBuffer(START + octets))
+  resetSegments(words, SEGMENT_POOL_WORDS, START, octets)
   const pool = new SegmentPool(words, SEGMENT_POOL_WORDS, START, octets)
   const counts = segmentSizes.map((size) => Math.floor(octets / segmentSizes.length / size))
-  return { words, octets, pool, counts, anew: () => new SegmentPool(words, SEGMENT_POOL_WORDS, START, octets) }
+  return {
+    words,
+    octets,
+    pool,
+    counts,
+    anew: (held: readonly Address[] = []) => {
+      resetSegments(words, SEGMENT_POOL_WORDS, START, octets, held)
+      return new SegmentPool(words, SEGMENT_POOL_WORDS, START, octets, held)
+    },
+  }
 }
 
 /** Takes segments of at least `octets` octets until there are none. */
@@ -158,6 +169,7 @@ describe('segment pool and other threads', () => {
   test('200 000 segments taken by the owner while three threads give back: none is held twice, none is lost', async () => {
     const memory = new SharedArrayBuffer(HAMMER_OCTETS)
     const words = new Int32Array(memory)
+    resetSegments(words, POOL_CONTROL, POOL_START, POOL_OCTETS)
     const pool = new SegmentPool(words, POOL_CONTROL, POOL_START, POOL_OCTETS)
     const file = new URL('./support/giver.worker.ts', import.meta.url)
     const threads = Array.from({ length: GIVERS }, (_, giver) => startThread<number>(file, { memory, giver }))

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 import type { Address } from '../../ids.ts'
 import {
-  END_LINE_MAX,
   FRAME_BAD_START_LINE,
   FRAME_COMPLETE,
   FRAME_HEADER_LIMIT,
@@ -22,8 +21,14 @@ const LF = 10
 const STRAYS_MAX = 16
 /** The first piece appended to an unfinished frame; pieces double, so a frame's octets are copied at most twice. */
 const PIECE = 512
-/** Octets of an over-long body looked at in one step. */
-const SWALLOW_PIECE = 8192
+/** Room behind the head of a frame with an over-long body, in which its end-line is looked for. */
+const SWALLOW_ROOM = 1024
+
+/**
+ * The longest backlog: a frame of the largest size, the octets that a lane may owe, and one read more.
+ * workers/memory.ts checks it against its own sizes.
+ */
+export const WORK_OCTETS = 393_216
 
 /** What the owner of the stream says to a frame. */
 export const TAKEN = 0
@@ -39,8 +44,8 @@ export interface FrameHandler<Stream extends ReaderState> {
   frame(stream: Stream, swallowed: boolean): Disposition
   /** FRAME_BAD_START_LINE or FRAME_HEADER_LIMIT: framing is lost (M-60). The stream reads nothing more. */
   broken(stream: Stream, what: typeof FRAME_BAD_START_LINE | typeof FRAME_HEADER_LIMIT): void
-  /** No memory is left to keep an unfinished frame in. The stream reads nothing more. */
-  exhausted(stream: Stream): void
+  /** No memory is left to keep an unfinished frame in: the stream has stalled, as by STALL. */
+  memoryShort(stream: Stream): void
 }
 
 /** Where unfinished frames are kept: memory that the kernel sees. */
@@ -65,7 +70,8 @@ const DEAD = 5
  * - HEAD: the carry holds the beginning of a head.
  * - BODY: the carry holds a head and the body so far.
  * - SWALLOW: the body is over its limit; the carry holds the head and what could be the beginning of the end-line.
- * - BACKLOG: stalled; the carry holds everything from the stalled frame on.
+ * - BACKLOG: stalled; everything from the stalled frame on is kept, not in the pool but in ordinary memory, as it may be
+ *   long before it is looked at again. Its owner stops the reading, so this is bounded by what was on the way.
  * - DEAD: nothing more is read.
  */
 export class ReaderState {
@@ -81,6 +87,9 @@ export class ReaderState {
   tidLength = 0
   /** Octets of body thrown away. */
   swallowed = 0
+  /** BACKLOG: the octets, in order. */
+  backlog: Uint8Array[] = []
+  backlogLength = 0
   /** Octets of CRLF pairs skipped since the last frame. */
   strays = 0
 
@@ -104,14 +113,20 @@ export class MsrpReader<Stream extends ReaderState> {
   readonly #pool: CarryPool
   readonly #handler: FrameHandler<Stream>
   readonly #bodyMax: number
+  readonly #work: Address
 
-  constructor(kernel: Kernel, pool: CarryPool, handler: FrameHandler<Stream>, bodyMax: number) {
+  /**
+   * @param bodyMax octets of body that are kept; of a larger one only the end is looked for (M-44)
+   * @param work address of WORK_OCTETS octets (and 16 of margin), where a backlog is read from
+   */
+  constructor(kernel: Kernel, pool: CarryPool, handler: FrameHandler<Stream>, bodyMax: number, work: Address) {
     this.#kernel = kernel
     this.#octets = kernel.octets
     this.#record = kernel.record
     this.#pool = pool
     this.#handler = handler
     this.#bodyMax = bodyMax
+    this.#work = work
   }
 
   /** Reads the octets from `start` to `end`, which may be reused as soon as this returns. */
@@ -121,7 +136,7 @@ export class MsrpReader<Stream extends ReaderState> {
     if (stream.phase !== IDLE) {
       if (stream.phase === DEAD) return
       if (stream.phase === BACKLOG) {
-        this.#append(stream, at, end)
+        this.#stash(stream, at, end)
         return
       }
       at = this.#continue(stream, at, end)
@@ -131,14 +146,17 @@ export class MsrpReader<Stream extends ReaderState> {
 
   /** Goes on with a stalled stream. It may be stalled again when this returns. */
   resume(stream: Stream): void {
-    assert(stream.phase === BACKLOG)
-    const kept = stream.carry as Address
-    const length = stream.carryLength
-    stream.carry = 0
-    stream.carryLength = 0
+    assert(stream.phase === BACKLOG && stream.backlogLength <= WORK_OCTETS)
+    const { backlog } = stream
+    let end = this.#work as number
+    for (const piece of backlog) {
+      this.#octets.set(piece, end)
+      end += piece.length
+    }
+    stream.backlog = []
+    stream.backlogLength = 0
     stream.phase = IDLE
-    this.#readInPlace(stream, kept, kept + length)
-    this.#pool.give(kept)
+    this.#readInPlace(stream, this.#work, end)
   }
 
   /**
@@ -155,6 +173,8 @@ export class MsrpReader<Stream extends ReaderState> {
   /** Reads nothing more of the stream and gives its memory back. */
   forget(stream: Stream): void {
     this.#release(stream)
+    stream.backlog = []
+    stream.backlogLength = 0
     stream.phase = DEAD
   }
 
@@ -179,7 +199,7 @@ export class MsrpReader<Stream extends ReaderState> {
         case FRAME_COMPLETE: {
           const next = record[R_END]!
           const verdict = handler.frame(stream, false)
-          if (verdict === STALL) this.#keep(stream, at, end, BACKLOG)
+          if (verdict === STALL) this.#stall(stream, at, end)
           else if (verdict === CLOSE) this.forget(stream)
           if (verdict !== TAKEN) return
           stream.strays = 0
@@ -216,10 +236,17 @@ export class MsrpReader<Stream extends ReaderState> {
       return at + 1
     }
     while (at < end) {
-      const most = stream.phase === SWALLOW ? SWALLOW_PIECE : Math.max(PIECE, stream.carryLength)
+      const most =
+        stream.phase === SWALLOW
+          ? this.#pool.capacity(stream.carry as Address) - stream.carryLength
+          : Math.max(PIECE, stream.carryLength)
       const piece = Math.min(end - at, most)
       const before = stream.carryLength
-      if (!this.#append(stream, at, at + piece)) return end
+      if (!this.#append(stream, at, at + piece)) {
+        this.#shelve(stream, stream.carryLength, at, end)
+        this.#handler.memoryShort(stream)
+        return end
+      }
       at += piece
       const frameLength = this.#look(stream)
       // An over-long body's octets are dropped as they are looked at: count what is unread from the carry's end.
@@ -288,9 +315,7 @@ export class MsrpReader<Stream extends ReaderState> {
     const verdict = this.#handler.frame(stream, swallowed)
     if (verdict === STALL) {
       assert(!swallowed, 'a frame whose body is gone can only be answered')
-      stream.carryLength = frameLength
-      stream.phase = BACKLOG
-      this.#append(stream, rest, end)
+      this.#shelve(stream, frameLength, rest, end)
       return end
     }
     this.#release(stream)
@@ -310,14 +335,14 @@ export class MsrpReader<Stream extends ReaderState> {
       if (stream.phase === BODY) this.#noteBody(stream, start)
       return
     }
-    // M-44: over the limit already. Keep the head and what may be the beginning of the end-line.
-    this.#keep(stream, start, headEnd, BODY)
+    // M-44: over the limit already. Keep the head, what may be the beginning of the end-line, and room to find its end.
+    this.#keep(stream, start, headEnd, BODY, SWALLOW_ROOM)
     if (stream.phase !== BODY) return
     this.#noteBody(stream, start)
     stream.swallowed = resume - headEnd
     stream.phase = SWALLOW
     stream.scan = stream.headLength
-    this.#append(stream, resume, end)
+    assert(this.#append(stream, resume, end), 'an end-line fits the room')
   }
 
   /** The carry's head is complete, its body is not. */
@@ -352,34 +377,57 @@ export class MsrpReader<Stream extends ReaderState> {
     stream.scan = headLength
   }
 
-  #keep(stream: Stream, start: number, end: number, phase: typeof HEAD | typeof BODY | typeof BACKLOG): void {
+  /** Keeps the octets of an unfinished frame in the carry. */
+  #keep(stream: Stream, start: number, end: number, phase: typeof HEAD | typeof BODY, room = 0): void {
     assert(stream.carry === 0)
-    stream.phase = phase
     stream.scan = 0
     stream.retryAt = end - start + PIECE
-    this.#append(stream, start, end)
+    const carry = this.#pool.take(end - start + room)
+    if (carry === 0) {
+      this.#stall(stream, start, end)
+      this.#handler.memoryShort(stream)
+      return
+    }
+    stream.phase = phase
+    stream.carry = carry
+    stream.carryLength = end - start
+    this.#octets.copyWithin(carry, start, end)
   }
 
-  /** Appends to the carry, moving it to a larger segment when it must. False when there is none: the stream is dead. */
+  /** Appends to the carry, moving it to a larger segment when it must. False, and nothing done, when there is none. */
   #append(stream: Stream, start: number, end: number): boolean {
     const length = stream.carryLength + end - start
-    if (stream.carry === 0 || length > this.#pool.capacity(stream.carry)) {
-      const larger = this.#pool.take(length + (stream.phase === BODY ? END_LINE_MAX : 0))
-      if (larger === 0) {
-        this.#release(stream)
-        stream.phase = DEAD
-        this.#handler.exhausted(stream)
-        return false
-      }
-      if (stream.carry !== 0) {
-        this.#octets.copyWithin(larger, stream.carry, stream.carry + stream.carryLength)
-        this.#pool.give(stream.carry)
-      }
+    if (length > this.#pool.capacity(stream.carry as Address)) {
+      const larger = this.#pool.take(length)
+      if (larger === 0) return false
+      this.#octets.copyWithin(larger, stream.carry, stream.carry + stream.carryLength)
+      this.#pool.give(stream.carry as Address)
       stream.carry = larger
     }
     this.#octets.copyWithin(stream.carry + stream.carryLength, start, end)
     stream.carryLength = length
     return true
+  }
+
+  /** Stalls: the octets from `start` to `end` are read when the stream is resumed. */
+  #stall(stream: Stream, start: number, end: number): void {
+    stream.phase = BACKLOG
+    this.#stash(stream, start, end)
+  }
+
+  /** Stalls with what the carry holds up to `length`, and the octets from `start` to `end` after that. */
+  #shelve(stream: Stream, length: number, start: number, end: number): void {
+    const { carry } = stream
+    assert(carry !== 0)
+    this.#stash(stream, carry, carry + length)
+    this.#release(stream)
+    this.#stall(stream, start, end)
+  }
+
+  #stash(stream: Stream, start: number, end: number): void {
+    if (start === end) return
+    stream.backlog.push(this.#octets.slice(start, end))
+    stream.backlogLength += end - start
   }
 
   #break(stream: Stream, what: typeof FRAME_BAD_START_LINE | typeof FRAME_HEADER_LIMIT): void {

@@ -17,17 +17,19 @@ import {
   ReaderState,
   STALL,
   TAKEN,
+  WORK_OCTETS,
 } from '../../../src/parser/msrp/reader.ts'
 import { READ_OCTETS } from '../../../src/workers/memory.ts'
-import { SEGMENT_POOL_WORDS, SegmentPool } from '../../../src/workers/segments.ts'
+import { resetSegments, SEGMENT_POOL_WORDS, SegmentPool } from '../../../src/workers/segments.ts'
 
 const SCRATCH = 65_536 as Address
 const CONTROL = 262_144
 const POOL = (CONTROL + SEGMENT_POOL_WORDS * 4) as Address
 const POOL_OCTETS_MAX = 32 << 20
 const INPUT = POOL + POOL_OCTETS_MAX + 64
+const WORK = (INPUT + READ_OCTETS + 64) as Address
 
-const pages = Math.ceil((INPUT + READ_OCTETS + 64) / 65_536)
+const pages = Math.ceil((WORK + WORK_OCTETS + 64) / 65_536)
 const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true })
 const module = compileKernel()
 const octets = new Uint8Array(memory.buffer)
@@ -46,13 +48,15 @@ export class TestStream extends ReaderState {
   readonly delivered: Delivered[] = []
   /** What to say, next first; then TAKEN. A swallowed frame is always taken, as it could only be answered. */
   verdicts: Disposition[] = []
-  exhausted = 0
+  /** How often it found no memory. */
+  memoryShort = 0
 }
 
 /** A reader as it runs in a lane, with a pool of `largest` segments of each quarter's largest class. */
 export function newReader(options: { largest?: number; bodyMax?: number } = {}) {
   const { largest = 4, bodyMax = frameLimits.body } = options
   const words = new Int32Array(memory.buffer)
+  resetSegments(words, CONTROL >> 2, POOL, 4 * 393_216 * largest)
   const segments = new SegmentPool(words, CONTROL >> 2, POOL, 4 * 393_216 * largest)
   // Whoever reads a segment that was given back, or one before it was written, reads rubbish.
   const ruin = (segment: Address) => octets.fill(0xdd, segment, segment + segments.capacity(segment))
@@ -87,11 +91,12 @@ export function newReader(options: { largest?: number; bodyMax?: number } = {}) 
         return verdict
       },
       broken: () => expect.fail('a stream of well-formed frames is never broken'),
-      exhausted(stream) {
-        stream.exhausted++
+      memoryShort(stream) {
+        stream.memoryShort++
       },
     },
     bodyMax,
+    WORK,
   )
   /** One read: the octets are gone when it returns. */
   const read = (stream: TestStream, piece: Uint8Array) => {
