@@ -22,6 +22,8 @@ export class MsrpConnection extends ReaderState {
   readonly malformedAt: number[] = []
   /** Sessions bound to it. */
   readonly sessions = new Set<Session>()
+  /** Requests forwarded whose outcome is awaited or known, modulo 2^32. */
+  begun = 0
   /** Octets received that the primary has not been told to be done with. */
   unconsumed = 0
   /** We are done with it: it is being closed. */

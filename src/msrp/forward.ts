@@ -10,13 +10,17 @@ import {
   R_BODY_LENGTH,
   R_END,
   R_FAILURE_REPORT,
+  R_FORWARD_END,
+  R_FROM_LENGTH,
   R_HAS_BODY,
   R_KIND,
+  R_OK_END,
   R_SESSION_CONNECTION,
   R_SESSION_EXPIRES,
   R_START,
   R_STATUS,
   R_TO_COUNT,
+  R_TO_LENGTH,
   R_TRANSACTION_LANE,
   RANDOM,
   RANDOM_OCTETS,
@@ -29,9 +33,6 @@ import {
   S_PEER,
   S_PEER_HASH,
   SLOTS_MAX,
-  T_TID,
-  TEXT,
-  TID_OCTETS,
   TID_SECRET_OCTETS,
   TO_URIS,
 } from '../parser/kernel/record.ts'
@@ -61,6 +62,12 @@ const noFlags: SendFlags = {}
 
 /** What #route returns when it has found where the request goes. */
 const FORWARD = 3
+
+/** By how many octets a frame may grow on its way: another transaction id (twice), and the words around the paths. */
+const GROWTH = 192
+
+/** For Kernel.relay: the 200 is to stand behind the frame. */
+const OK_BEHIND = 1
 
 /** For Kernel.uriHash: the leftmost URI of From-Path. */
 const FIRST_FROM = -1
@@ -134,43 +141,44 @@ export class Forwarder {
     const acknowledge = kind === KIND_SEND && wish === REPORT_YES
     // REPORTs have no answer, and a SEND whose sender wants to hear nothing needs none remembered.
     const tracked = kind === KIND_SEND ? wish !== REPORT_NO : kind !== KIND_REPORT
-    if (tracked && !table.hasRoom(stream.id)) return this.#wait(stream, 'stalledTransactions')
+    if (tracked && !table.hasRoom(stream.id, stream.begun)) return this.#wait(stream, 'stalledTransactions')
 
-    const size = kernel.forwardSize()
-    const okSize = acknowledge ? kernel.okSize() : 0
+    // What goes on is what came, with our transaction id; the 200 repeats two of its URIs.
+    const size = record[R_END]! - record[R_START]! + GROWTH
+    const okSize = acknowledge ? record[R_TO_LENGTH]! + record[R_FROM_LENGTH]! + GROWTH : 0
     const room =
       destination === stream.id
         ? outbox.ensure(destination, size + okSize)
         : outbox.ensure(destination, size) && (okSize === 0 || outbox.ensure(stream.id, okSize))
     if (!room) return this.#wait(stream, 'stalledSegments')
 
-    let tid: number
+    let transaction: Address | 0 = 0
+    let slot = SLOTS_MAX - 1
     if (tracked) {
-      const transaction = table.take()
+      transaction = table.take()
       if (transaction === 0) return this.#wait(stream, 'stalledTransactions')
-      tid = transaction + T_TID
-      this.#makeTid(tid, table.slotOf(transaction))
-      if (!table.begin(transaction, stream.id, destination, this.#visited)) {
+      if (!table.begin(transaction, stream.id, destination)) {
         table.untake(transaction)
         return this.#wait(stream, 'stalledSegments')
       }
-    } else {
-      tid = kernel.scratch + TEXT
-      this.#makeTid(tid, SLOTS_MAX - 1)
+      slot = table.slotOf(transaction)
+      stream.begun = (stream.begun + 1) | 0
     }
 
+    // the 200 means that we have the chunk, not that it was delivered. Who sends to itself gets it after the chunk.
     const at = outbox.at(destination)
-    const end = kernel.forward(at, tid, TID_OCTETS, this.#visited)
-    outbox.commit(destination, end)
+    const toItself = destination === stream.id
+    const okAt = !acknowledge ? 0 : toItself ? OK_BEHIND : outbox.at(stream.id)
+    kernel.relay(at, okAt, transaction, this.#context.lane, slot, this.#randomOctets(), this.#visited)
+    const end = record[R_FORWARD_END]!
+    const okEnd = record[R_OK_END]!
+    outbox.commit(destination, acknowledge && toItself ? okEnd : end)
     this.#countForwarded(kind, end - at)
     if (acknowledge) {
-      // 200 means that we have the chunk, not that it was delivered.
-      const start = outbox.at(stream.id)
-      const okEnd = kernel.ok(start)
-      outbox.commit(stream.id, okEnd)
+      if (!toItself) outbox.commit(stream.id, okEnd)
       this.#row[FRAMES_SENT_RESPONSE]! += 1
       this.#row[RESPONSES_SENT_2XX]! += 1
-      this.#row[OCTETS_SENT]! += okEnd - start
+      this.#row[OCTETS_SENT]! += okEnd - (toItself ? end : okAt)
     }
     this.#countSession(record[R_END]! - record[R_START]!, end - at)
     if (!stream.trusted) this.#answers.accept(stream)
@@ -184,7 +192,7 @@ export class Forwarder {
     const record = this.#record
     this.#row[responsesReceived[(record[R_STATUS]! / 100) | 0]!]! += 1
     // the first To-Path URI must be ours, whether or not its session still lives.
-    if (kernel.session(0) === OTHER_SPELLING && !identity.isOurs(this.#uri(0), true)) return this.#stray()
+    if (kernel.handedOut(0) === 0 && !identity.isOurs(this.#uri(0), true)) return this.#stray()
     const transaction = kernel.transaction() as Address | 0
     if (transaction === 0 || !transactions.claim(kernel, transaction, stream.id)) return this.#stray()
     const lane = record[R_TRANSACTION_LANE]!
@@ -348,15 +356,17 @@ export class Forwarder {
     return uri
   }
 
-  #makeTid(to: number, slot: number): void {
-    const { kernel, lane } = this.#context
+  /** Address of random octets for one transaction id (M-4). */
+  #randomOctets(): number {
+    const { kernel } = this.#context
     if (this.#randomAt + TID_SECRET_OCTETS > RANDOM_OCTETS) {
       randomFillSync(this.#random)
       kernel.octets.set(this.#random, kernel.scratch + RANDOM)
       this.#randomAt = 0
     }
-    kernel.makeTid(to, lane, slot, kernel.scratch + RANDOM + this.#randomAt)
+    const at = this.#randomAt
     this.#randomAt += TID_SECRET_OCTETS
+    return kernel.scratch + RANDOM + at
   }
 
   #stall(stream: MsrpConnection, receiver: ConnectionId): Disposition {
@@ -381,7 +391,7 @@ export class Forwarder {
       this.#count('droppedClosedConnection')
       return
     }
-    if (!outbox.ensure(upstream, kernel.forwardSize())) {
+    if (!outbox.ensure(upstream, this.#record[R_END]! - this.#record[R_START]! + GROWTH)) {
       this.#count('droppedClosedConnection')
       return
     }

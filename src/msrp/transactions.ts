@@ -2,6 +2,10 @@ import assert from 'node:assert/strict'
 import type { Address, ConnectionId } from '../ids.ts'
 import {
   KIND_SEND,
+  R_FROM_LENGTH,
+  R_MESSAGE_ID_LENGTH,
+  R_TID_LENGTH,
+  R_TO_LENGTH,
   R_TRANSACTION_STATE,
   REPORT_YES,
   T_BODY_LENGTH,
@@ -51,7 +55,8 @@ const STATE_MASK = 0x7fffffff
 /** Words of a table's control block, which the owning lane and those that free share. */
 export const TRANSACTION_CONTROL_WORDS = 3
 const FREE_LIST = 0
-const OPEN_COUNT = 1
+/** Records freed so far, modulo 2^32; those begun are counted by the owner alone. */
+const FREED = 1
 /** Records ever used: nobody need look further. */
 const USED = 2
 
@@ -153,12 +158,12 @@ export class Transactions {
     const words = this.#words
     const state = words[at + T_STATE]!
     assert((state & 3) === CLAIMED, 'only who has claimed a transaction frees it')
-    this.#connections.addPending(words[at + T_IN_CONNECTION]! as ConnectionId, -1)
+    this.#connections.settle(words[at + T_IN_CONNECTION]! as ConnectionId)
     const overflow = words[at + T_OVERFLOW]!
     if (overflow !== 0) giveSegment(words, overflow as Address)
     Atomics.store(words, at + T_STATE, ((state & ~3) + GENERATION) & STATE_MASK)
     const { control } = this.#places[lane]!
-    Atomics.sub(words, control + OPEN_COUNT, 1)
+    Atomics.add(words, control + FREED, 1)
     let top = Atomics.load(words, control + FREE_LIST)
     for (;;) {
       words[at + T_NEXT] = top
@@ -180,6 +185,8 @@ export class TransactionTable {
   readonly #connections: Connections
   readonly #pool: SegmentPool
   readonly #epochMs: number
+  /** Records begun so far, modulo 2^32. */
+  #begun = 0
 
   /** Takes over the table, all free: as it is at first, or as `clearTransactions` has left it. */
   constructor(kernel: Kernel, place: TransactionPlace, connections: Connections, pool: SegmentPool, epochMs: number) {
@@ -192,16 +199,17 @@ export class TransactionTable {
   }
 
   get open(): number {
-    return Atomics.load(this.#words, this.#place.control + OPEN_COUNT)
+    return (this.#begun - Atomics.load(this.#words, this.#place.control + FREED)) | 0
   }
 
   /**
-   * Whether one more request from `connection` may be forwarded now. One sender gets no more than a quarter of what is
-   * free, so that one who floods a receiver that never answers cannot take the table from the others.
+   * Whether one more request may be forwarded from a connection that has sent `begun` of them so far (modulo 2^32). One
+   * sender gets no more than a quarter of what is free, so that one who floods a receiver that never answers cannot take
+   * the table from the others.
    */
-  hasRoom(connection: ConnectionId): boolean {
+  hasRoom(connection: ConnectionId, begun: number): boolean {
     const free = this.#place.max - this.open
-    return free > 0 && this.#connections.pending(connection) < Math.max(64, free >> 2)
+    return free > 0 && ((begun - this.#connections.settled(connection)) | 0) < Math.max(64, free >> 2)
   }
 
   /**
@@ -239,14 +247,14 @@ export class TransactionTable {
   }
 
   /**
-   * Opens the transaction of the request in the kernel's record, which visits that many URIs of ours and whose outgoing
-   * id already stands at T_TID. False when
-   * there is no memory for texts that do not fit the record.
+   * Opens the transaction of the request in the kernel's record, before the kernel's `relay` fills it in: nobody looks
+   * at it until the frame has been sent. False when there is no memory for texts that do not fit the record.
    */
-  begin(record: Address, from: ConnectionId, to: ConnectionId, visited: number): boolean {
+  begin(record: Address, from: ConnectionId, to: ConnectionId): boolean {
     const at = record >> 2
     const words = this.#words
-    const texts = this.#kernel.keepSize(visited)
+    const kept = this.#kernel.record
+    const texts = kept[R_MESSAGE_ID_LENGTH]! + kept[R_FROM_LENGTH]! + kept[R_TO_LENGTH]! + kept[R_TID_LENGTH]!
     let overflow: Address | 0 = 0
     if (texts > TEXT_MAX) {
       overflow = this.#pool.take(texts)
@@ -256,9 +264,7 @@ export class TransactionTable {
     words[at + T_OUT_CONNECTION] = to
     words[at + T_IN_CONNECTION] = from
     words[at + T_POSITION] = this.#connections.queuedPosition(to)
-    this.#kernel.keep(record, visited)
-    Atomics.add(words, this.#place.control + OPEN_COUNT, 1)
-    this.#connections.addPending(from, 1)
+    this.#begun = (this.#begun + 1) | 0
     Atomics.store(words, at + T_STATE, (words[at + T_STATE]! & ~3) | SENDING)
     return true
   }
@@ -303,7 +309,7 @@ export function clearTransactions(words: Int32Array, { first, control }: Transac
     Atomics.store(words, at + T_STATE, ((words[at + T_STATE]! & ~3) + GENERATION) & STATE_MASK)
     words[at + T_OVERFLOW] = 0
   }
-  for (const word of [FREE_LIST, OPEN_COUNT, USED]) Atomics.store(words, control + word, 0)
+  for (const word of [FREE_LIST, FREED, USED]) Atomics.store(words, control + word, 0)
 }
 
 /** Whether the original sender is to hear of it when no response comes (R-45). */

@@ -44,16 +44,14 @@ interface KernelExports {
   bodyEnd(tid: number, tidLength: number, start: number, end: number): number
   isUri(start: number, end: number): number
   forward(to: number, tid: number, tidLength: number, visited: number): number
-  forwardSize(): number
   ok(to: number): number
-  okSize(): number
   makeTid(to: number, lane: number, slot: number, random: number): void
   session(index: number): number
   sessionById(id: number): number
   foreign(index: number): number
   transaction(): number
-  keep(record: number, visited: number): void
-  keepSize(visited: number): number
+  relay(to: number, okTo: number, record: number, lane: number, slot: number, random: number, visited: number): void
+  handedOut(index: number): number
   uriHash(index: number): number
 }
 

@@ -10,7 +10,7 @@ import type { Address, ConnectionId, ConnectionSlot, LaneIndex } from '../ids.ts
  *   consumed  octets of its input that its lane is done with           (modulo 2^32)
  *   hungry    1: the primary has paused it and waits for `consumed` to grow
  *   lane      the lane that reads it
- *   pending   chunks from it that were forwarded and whose outcome is awaited
+ *   settled   requests from it that were forwarded and whose outcome is known (modulo 2^32)
  *
  * A slot is used again only when its lane has released it, and `queued` and `written` go on from where they were, since
  * other lanes may still be sending to the connection that was there.
@@ -28,7 +28,7 @@ const WAITERS = 3
 const CONSUMED = 4
 const HUNGRY = 5
 const LANE = 6
-const PENDING = 7
+const SETTLED = 7
 
 const SLOT_BITS = 20
 const SLOT_MASK = (1 << SLOT_BITS) - 1
@@ -73,7 +73,7 @@ export class Connections {
   open(connection: ConnectionId, lane: LaneIndex): void {
     const at = this.#at(connection)
     const words = this.#words
-    for (const word of [WAITERS, CONSUMED, HUNGRY, PENDING]) Atomics.store(words, at + word, 0)
+    for (const word of [WAITERS, CONSUMED, HUNGRY, SETTLED]) Atomics.store(words, at + word, 0)
     Atomics.store(words, at + LANE, lane)
     Atomics.store(words, at + ID, connection)
   }
@@ -141,15 +141,15 @@ export class Connections {
     Atomics.store(this.#words, this.#at(connection) + HUNGRY, 1)
   }
 
-  /** Chunks from this connection whose outcome is awaited. */
-  pending(connection: ConnectionId): number {
-    return Atomics.load(this.#words, this.#at(connection) + PENDING)
+  /** Forwarded requests from this connection whose outcome is known, modulo 2^32. */
+  settled(connection: ConnectionId): number {
+    return Atomics.load(this.#words, this.#at(connection) + SETTLED)
   }
 
-  /** One more (1) or one less (-1) of them. Nothing once the connection is gone. */
-  addPending(connection: ConnectionId, change: 1 | -1): void {
+  /** One more of them. Nothing once the connection is gone. */
+  settle(connection: ConnectionId): void {
     const at = this.#at(connection)
-    if (this.#words[at + ID] === connection) Atomics.add(this.#words, at + PENDING, change)
+    if (this.#words[at + ID] === connection) Atomics.add(this.#words, at + SETTLED, 1)
   }
 
   laneOf(connection: ConnectionId): LaneIndex {

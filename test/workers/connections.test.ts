@@ -80,10 +80,10 @@ describe('table of connections', () => {
     table.await(one, lane(1))
     table.consume(one, 9)
     table.hunger(one)
-    table.addPending(one, 1)
+    table.settle(one)
     table.close(one)
     for (const id of others) {
-      const state = [table.isOpen(id), table.waiting(id), table.takeWaiters(id), table.owed(id, 0), table.pending(id)]
+      const state = [table.isOpen(id), table.waiting(id), table.takeWaiters(id), table.owed(id, 0), table.settled(id)]
       expect(state).toEqual([true, 0, 0, 0, 0])
       expect(table.consume(id, 1)).toBe(false)
     }
@@ -108,10 +108,10 @@ describe('table of connections', () => {
     table.await(first, lane(5))
     table.consume(first, 77)
     table.hunger(first)
-    table.addPending(first, 1)
+    table.settle(first)
     table.close(first)
     table.open(second, lane(0))
-    expect([table.takeWaiters(second), table.owed(second, 0), table.pending(second)]).toEqual([0, 0, 0])
+    expect([table.takeWaiters(second), table.owed(second, 0), table.settled(second)]).toEqual([0, 0, 0])
     expect(table.consume(second, 1)).toBe(false)
   })
 
@@ -182,14 +182,14 @@ describe('table of connections', () => {
   test('pending chunks are counted as long as their connection lives', () => {
     const table = newTable()
     table.open(first, lane(0))
-    table.addPending(first, 1)
-    table.addPending(first, 1)
-    table.addPending(first, -1)
-    expect(table.pending(first)).toBe(1)
+    table.settle(first)
+    table.settle(first)
+    table.settle(first)
+    expect(table.settled(first)).toBe(1)
     table.close(first)
     table.open(second, lane(0))
-    table.addPending(first, -1)
-    expect(table.pending(second)).toBe(0)
+    table.settle(first)
+    expect(table.settled(second)).toBe(0)
   })
 })
 

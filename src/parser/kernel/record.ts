@@ -70,7 +70,9 @@ export const R_SESSION_EXPIRES = 42
 export const R_TRANSACTION_LANE = 43
 export const R_TRANSACTION_SLOT = 44
 export const R_TRANSACTION_STATE = 45
-export const RECORD_WORDS = 48
+/** Where what `relay` wrote ends: the frame, and the 200. */
+export const R_FORWARD_END = 46
+export const R_OK_END = 47
 
 export const KIND_SEND = 0
 export const KIND_REPORT = 1

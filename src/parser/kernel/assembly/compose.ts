@@ -4,8 +4,7 @@ import { character, copy, value } from './ascii'
 import { R, get } from './frame'
 import {
   FROM_URIS, R_BODY_LENGTH, R_FLAG, R_FROM, R_FROM_COUNT, R_FROM_LENGTH, R_HAS_BODY, R_HEAD_END, R_KIND, R_METHOD,
-  R_METHOD_LENGTH, R_PATH_BLANKS, R_REST, R_TID, R_TID_LENGTH, R_TO, R_TO_COUNT, R_TO_LENGTH, TID_OCTETS,
-  TID_SECRET_OCTETS, TO_URIS, KIND_RESPONSE, R_STATUS, R_COMMENT, R_COMMENT_LENGTH,
+  R_METHOD_LENGTH, R_PATH_BLANKS, R_REST, R_TID, R_TID_LENGTH, R_TO, R_TO_COUNT, R_TO_LENGTH, TID_SECRET_OCTETS, TO_URIS, KIND_RESPONSE, R_STATUS, R_COMMENT, R_COMMENT_LENGTH,
 } from '../record'
 
 const CRLF: u16 = 0x0a0d
@@ -123,14 +122,3 @@ export function ok(to: usize): usize {
   return endLine(to + 2, tid, length, 36)
 }
 
-/** Octets that `forward` may write at the most. */
-export function forwardSize(): i32 {
-  return get(R_HEAD_END) + get(R_BODY_LENGTH) - get(R_TID) + 160
-}
-
-/** Octets that `ok` may write at the most. */
-export function okSize(): i32 {
-  const to = R + TO_URIS
-  const from = R + FROM_URIS
-  return load<i32>(to + 4) - load<i32>(to) + load<i32>(from + 4) - load<i32>(from) + 2 * TID_OCTETS + 160
-}

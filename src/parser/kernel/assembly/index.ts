@@ -4,8 +4,8 @@ import { setScratch } from './frame'
 import { uri } from './uri'
 
 export { bodyEnd, frame, headMayEnd } from './frame'
-export { forward, forwardSize, makeTid, ok, okSize } from './compose'
-export { foreign, keep, keepSize, session, sessionById, transaction, uriHash } from './tables'
+export { forward, makeTid, ok } from './compose'
+export { foreign, handedOut, relay, session, sessionById, transaction, uriHash } from './tables'
 
 /** Binds this instance to the scratch area of its lane (record.ts tells what stands where). */
 export function bind(scratch: usize): void {

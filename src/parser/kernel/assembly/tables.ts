@@ -1,14 +1,14 @@
 // The shared tables that a frame leads to: sessions by the URI we handed out, transactions by the id we sent.
 import { ALPHANUM, DIGIT, HYPHEN, copy, is, same, value } from './ascii'
-import { slotAt } from './compose'
+import { forward, makeTid, ok, slotAt } from './compose'
 import { R, get } from './frame'
 import {
   FROM_URIS, LIMITS, L_LANES, L_SESSIONS_FIRST, L_SESSIONS_MAX, L_SESSIONS_STRIDE, L_TRANSACTIONS_FIRST,
   L_TRANSACTIONS_MAX, L_TRANSACTIONS_STRIDE, NAMES, NAME_OCTETS, PREFIXES, PREFIX_OCTETS, R_BODY_LENGTH, R_FAILURE_REPORT, R_FROM,
   R_FROM_LENGTH, R_KIND, R_MESSAGE_ID, R_MESSAGE_ID_LENGTH, R_RANGE, R_RANGE_START, R_RANGE_TOTAL,
-  R_SESSION_CONNECTION, R_SESSION_EXPIRES, R_TID, R_TID_LENGTH, R_TRANSACTION_LANE, R_TRANSACTION_SLOT, R_TRANSACTION_STATE,
+  R_FORWARD_END, R_OK_END, R_SESSION_CONNECTION, R_SESSION_EXPIRES, R_TID, R_TID_LENGTH, R_TRANSACTION_LANE, R_TRANSACTION_SLOT, R_TRANSACTION_STATE,
   SESSION_ID,
-  SESSION_ID_OCTETS, SESSION_OCTETS, S_CONNECTION, S_EXPIRES, S_STATE, TID_OCTETS, TO_URIS, TRANSACTION_OCTETS,
+  SESSION_ID_OCTETS, SESSION_OCTETS, TEXT, S_CONNECTION, S_EXPIRES, S_STATE, TID_OCTETS, TO_URIS, TRANSACTION_OCTETS,
   T_BODY_LENGTH, T_FAILURE_REPORT, T_FROM_LENGTH, T_KIND, T_MESSAGE_ID_LENGTH, T_OVERFLOW, T_RANGE_START,
   T_RANGE_TOTAL, T_STATE, T_TEXT, T_TID, T_URI_LENGTH, T_VISITED,
 } from '../record'
@@ -49,11 +49,8 @@ export function sessionById(id: usize): usize {
 /** `session` found none of our prefixes in front of the URI. */
 const NOT_TEXTUALLY_OURS: usize = 1
 
-/**
- * The session that URI number `index` of To-Path names, when it is written exactly as we hand URIs out: 0 if it is such
- * a URI but the session is not live, 1 if it is not such a URI (it may still be ours in another spelling, U-4).
- */
-export function session(index: i32): usize {
+/** Address of the session-id in URI number `index` of To-Path, when it is written exactly as we hand URIs out; else 0. */
+export function handedOut(index: i32): usize {
   const at = R + TO_URIS + (<usize>index << 3)
   const uri = <usize>load<i32>(at)
   const length = <usize>load<i32>(at + 4) - uri
@@ -61,10 +58,19 @@ export function session(index: i32): usize {
     const octets = <usize>load<i32>(prefix)
     if (length == octets + SESSION_ID_OCTETS + 4 && same(uri, prefix + 4, octets) &&
       load<u32>(uri + length - 4) == 0x7063743b) {
-      return sessionById(uri + octets)
+      return uri + octets
     }
   }
-  return NOT_TEXTUALLY_OURS
+  return 0
+}
+
+/**
+ * The session that URI number `index` of To-Path names, when it is written exactly as we hand URIs out: 0 if it is such
+ * a URI but the session is not live, 1 if it is not such a URI (it may still be ours in another spelling, U-4).
+ */
+export function session(index: i32): usize {
+  const id = handedOut(index)
+  return id == 0 ? NOT_TEXTUALLY_OURS : sessionById(id)
 }
 
 /**
@@ -128,12 +134,6 @@ export function uriHash(index: i32): i32 {
   return <i32>hash
 }
 
-/** Octets of text that `keep` stores for a request that visits the first `visited` URIs of To-Path here. */
-export function keepSize(visited: i32): i32 {
-  if (get(R_KIND) != 0) return get(R_TID_LENGTH)
-  return get(R_MESSAGE_ID_LENGTH) + get(R_FROM_LENGTH) + visitedEnd(visited) - load<i32>(R + TO_URIS)
-}
-
 function visitedEnd(visited: i32): i32 {
   return load<i32>(R + TO_URIS + (<usize>(visited - 1) << 3) + 4)
 }
@@ -142,7 +142,7 @@ function visitedEnd(visited: i32): i32 {
  * Keeps in transaction record `at` what a REPORT about the record's SEND needs (R-49), or, for another method, the
  * upstream transaction id (R-62). Texts go to T_TEXT, or to T_OVERFLOW when that is set.
  */
-export function keep(at: usize, visited: i32): void {
+function keep(at: usize, visited: i32): void {
   const kind = get(R_KIND)
   store<i32>(word(at, T_VISITED), visited)
   store<i32>(word(at, T_KIND), kind)
@@ -166,4 +166,22 @@ export function keep(at: usize, visited: i32): void {
   to = copy(to, get(R_MESSAGE_ID), get(R_MESSAGE_ID_LENGTH))
   to = copy(to, uri, uriLength)
   copy(to, get(R_FROM), get(R_FROM_LENGTH))
+}
+
+/** `okTo` of a 200 that is to stand right behind the frame. */
+const BEHIND: usize = 1
+
+/**
+ * Sends the request of the record on: writes it at `to` with a fresh transaction id for `lane` and `slot`, and, unless
+ * `okTo` is 0, the 200 to its previous hop at `okTo`. A `record` other than 0 keeps what is to be known of it (`keep`).
+ * Where the two end is told by R_FORWARD_END and R_OK_END.
+ */
+export function relay(
+  to: usize, okTo: usize, record: usize, lane: u32, slot: u32, random: usize, visited: i32,
+): void {
+  const tid = record != 0 ? record + T_TID : R + TEXT
+  makeTid(tid, lane, slot, random)
+  if (record != 0) keep(record, visited)
+  store<i32>(word(R, R_FORWARD_END), <i32>forward(to, tid, TID_OCTETS, visited))
+  if (okTo != 0) store<i32>(word(R, R_OK_END), <i32>ok(okTo == BEHIND ? <usize>get(R_FORWARD_END) : okTo))
 }
