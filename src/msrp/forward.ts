@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { randomFillSync } from 'node:crypto'
-import type { Address, ConnectionId } from '../ids.ts'
+import type { Address, ConnectionId, LaneIndex } from '../ids.ts'
 import { C, type CounterKey } from '../metrics/counters.ts'
 import {
   KIND_AUTH,
@@ -188,14 +188,14 @@ export class Forwarder {
 
   /** Settles the transaction of the response in the record, or drops it. */
   response(stream: MsrpConnection): Disposition {
-    const { kernel, transactions, identity } = this.#context
+    const { kernel, transactions, table, identity } = this.#context
     const record = this.#record
     this.#row[responsesReceived[(record[R_STATUS]! / 100) | 0]!]! += 1
     // the first To-Path URI must be ours, whether or not its session still lives.
     if (kernel.handedOut(0) === 0 && !identity.isOurs(this.#uri(0), true)) return this.#stray()
     const transaction = kernel.transaction() as Address | 0
     if (transaction === 0 || !transactions.claim(kernel, transaction, stream.id)) return this.#stray()
-    const lane = record[R_TRANSACTION_LANE]!
+    const lane = record[R_TRANSACTION_LANE]! as LaneIndex
     const status = record[R_STATUS]!
     if (transactions.kind(transaction) === KIND_SEND) {
       // the answer to a SEND ends here.
@@ -205,13 +205,13 @@ export class Forwarder {
         this.#report(transaction, status, this.#comment(status))
       }
     } else this.#respondUpstream(transaction)
-    transactions.free(transaction, lane)
+    transactions.free(transaction, lane, table)
     return TAKEN
   }
 
   /** A transaction of this lane that gets no response. */
   ended(transaction: Address, why: Ending): void {
-    const { transactions, lane } = this.#context
+    const { transactions, table, lane } = this.#context
     const kind = transactions.kind(transaction)
     if (why === 'leg-gone') {
       if (kind === KIND_SEND) {
@@ -222,7 +222,7 @@ export class Forwarder {
       this.#count('deliveriesTimedOut')
       this.#report(transaction, 408, 'Request Timeout')
     }
-    transactions.free(transaction, lane)
+    transactions.free(transaction, lane, table)
   }
 
   /**

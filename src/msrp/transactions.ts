@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import type { Address, ConnectionId } from '../ids.ts'
+import type { Address, ConnectionId, LaneIndex } from '../ids.ts'
 import {
   KIND_SEND,
   R_FROM_LENGTH,
@@ -10,21 +10,18 @@ import {
   REPORT_YES,
   T_BODY_LENGTH,
   T_DEADLINE,
-  T_FAILURE_REPORT,
   T_FROM_LENGTH,
   T_IN_CONNECTION,
-  T_KIND,
   T_MESSAGE_ID_LENGTH,
   T_NEXT,
   T_OUT_CONNECTION,
-  T_OVERFLOW,
   T_POSITION,
-  T_RANGE_START,
-  T_RANGE_TOTAL,
   T_STATE,
-  T_TEXT,
+  T_TEXTS,
   T_URI_LENGTH,
-  T_VISITED,
+  T_WHAT,
+  TEXTS_HEAD,
+  TEXTS_OCTETS,
   TRANSACTION_OCTETS,
 } from '../parser/kernel/record.ts'
 import type { Kernel } from '../parser/kernel.ts'
@@ -55,17 +52,18 @@ const STATE_MASK = 0x7fffffff
 /** Words of a table's control block, which the owning lane and those that free share. */
 export const TRANSACTION_CONTROL_WORDS = 3
 const FREE_LIST = 0
-/** Records freed so far, modulo 2^32; those begun are counted by the owner alone. */
+/** Records freed by other lanes so far, modulo 2^32. */
 const FREED = 1
 /** Records ever used: nobody need look further. */
 const USED = 2
 
-/** Octets of text that a record holds itself; 16 of the rest are margin. */
-const TEXT_MAX = TRANSACTION_OCTETS - T_TEXT - 16
+/** Octets of text that fit the table of texts; 16 of the rest are margin. */
+const TEXT_MAX = TEXTS_OCTETS - TEXTS_HEAD - 16
 
 /** Where a lane's transactions lie. */
 export interface TransactionPlace {
   readonly first: Address
+  readonly texts: Address
   /** Word index of TRANSACTION_CONTROL_WORDS words. */
   readonly control: number
   readonly max: number
@@ -112,11 +110,11 @@ export class Transactions {
   }
 
   kind(record: Address): number {
-    return this.#words[(record >> 2) + T_KIND]!
+    return this.#words[(record >> 2) + T_WHAT]! & 255
   }
 
   failureReport(record: Address): number {
-    return this.#words[(record >> 2) + T_FAILURE_REPORT]!
+    return (this.#words[(record >> 2) + T_WHAT]! >> 8) & 255
   }
 
   /** The connection that the request came on. */
@@ -128,11 +126,12 @@ export class Transactions {
   forwardedSend(record: Address): ForwardedSend {
     const at = record >> 2
     const words = this.#words
-    const start = words[at + T_OVERFLOW] || record + T_TEXT
+    const texts = words[at + T_TEXTS]!
+    const start = texts + TEXTS_HEAD
     const uri = start + words[at + T_MESSAGE_ID_LENGTH]!
     const from = uri + words[at + T_URI_LENGTH]!
-    const rangeStart = this.#floats[(record + T_RANGE_START * 4) >> 3]!
-    const total = this.#floats[(record + T_RANGE_TOTAL * 4) >> 3]!
+    const rangeStart = this.#floats[texts >> 3]!
+    const total = this.#floats[(texts >> 3) + 1]!
     return {
       messageId: this.#text.toString('latin1', start, uri),
       ourUris: this.#text.toString('latin1', uri, from),
@@ -144,25 +143,35 @@ export class Transactions {
 
   /** URIs of ours that the request visited: its response goes back through as many (R-62, R-16). */
   visited(record: Address): number {
-    return this.#words[(record >> 2) + T_VISITED]!
+    return this.#words[(record >> 2) + T_WHAT]! >> 16
   }
 
   /** Address and length of the upstream transaction id of a claimed request other than SEND (R-62). */
   upstreamTid(record: Address): { readonly address: Address; readonly length: number } {
-    return { address: (record + T_TEXT) as Address, length: this.#words[(record >> 2) + T_MESSAGE_ID_LENGTH]! }
+    const at = record >> 2
+    return {
+      address: (this.#words[at + T_TEXTS]! + TEXTS_HEAD) as Address,
+      length: this.#words[at + T_MESSAGE_ID_LENGTH]!,
+    }
   }
 
-  /** Frees a claimed record. */
-  free(record: Address, lane: number): void {
+  /** Frees a claimed record of `lane`; `own` is the table of the lane that calls. */
+  free(record: Address, lane: LaneIndex, own: TransactionTable): void {
     const at = record >> 2
     const words = this.#words
     const state = words[at + T_STATE]!
     assert((state & 3) === CLAIMED, 'only who has claimed a transaction frees it')
     this.#connections.settle(words[at + T_IN_CONNECTION]! as ConnectionId)
-    const overflow = words[at + T_OVERFLOW]!
-    if (overflow !== 0) giveSegment(words, overflow as Address)
-    Atomics.store(words, at + T_STATE, ((state & ~3) + GENERATION) & STATE_MASK)
-    const { control } = this.#places[lane]!
+    const place = this.#places[lane]!
+    const texts = words[at + T_TEXTS]! as Address
+    if (texts < place.texts || texts >= place.texts + place.max * TEXTS_OCTETS) giveSegment(words, texts)
+    // Nobody else writes it while it is claimed, and it is shown to others by the list it goes to.
+    words[at + T_STATE] = ((state & ~3) + GENERATION) & STATE_MASK
+    if (lane === own.lane) {
+      own.recycle(record)
+      return
+    }
+    const { control } = place
     Atomics.add(words, control + FREED, 1)
     let top = Atomics.load(words, control + FREE_LIST)
     for (;;) {
@@ -185,11 +194,22 @@ export class TransactionTable {
   readonly #connections: Connections
   readonly #pool: SegmentPool
   readonly #epochMs: number
-  /** Records begun so far, modulo 2^32. */
+  readonly lane: LaneIndex
+  /** Records begun and not recycled by this lane, modulo 2^32. */
   #begun = 0
+  /** Free records that no other lane sees, linked by T_NEXT: only when they run out is the shared list looked at. */
+  #free: Address | 0 = 0
 
   /** Takes over the table, all free: as it is at first, or as `clearTransactions` has left it. */
-  constructor(kernel: Kernel, place: TransactionPlace, connections: Connections, pool: SegmentPool, epochMs: number) {
+  constructor(
+    lane: LaneIndex,
+    kernel: Kernel,
+    place: TransactionPlace,
+    connections: Connections,
+    pool: SegmentPool,
+    epochMs: number,
+  ) {
+    this.lane = lane
     this.#kernel = kernel
     this.#words = kernel.words
     this.#place = place
@@ -199,7 +219,7 @@ export class TransactionTable {
   }
 
   get open(): number {
-    return (this.#begun - Atomics.load(this.#words, this.#place.control + FREED)) | 0
+    return (this.#begun - this.#words[this.#place.control + FREED]!) | 0
   }
 
   /**
@@ -217,29 +237,32 @@ export class TransactionTable {
    */
   take(): Address | 0 {
     const words = this.#words
-    const list = this.#place.control + FREE_LIST
-    for (;;) {
-      const top = Atomics.load(words, list)
-      if (top === 0) break
-      if (Atomics.compareExchange(words, list, top, words[(top >> 2) + T_NEXT]!) === top) return top as Address
+    const { control, first, max } = this.#place
+    if (this.#free === 0 && words[control + FREE_LIST] !== 0) {
+      // All that other lanes have freed, at once.
+      this.#free = Atomics.exchange(words, control + FREE_LIST, 0) as Address
     }
-    const used = this.#words[this.#place.control + USED]!
-    if (used === this.#place.max) return 0
-    this.#words[this.#place.control + USED] = used + 1
-    return (this.#place.first + used * TRANSACTION_OCTETS) as Address
+    const record = this.#free
+    if (record !== 0) {
+      this.#free = words[(record >> 2) + T_NEXT]! as Address
+      return record
+    }
+    const used = words[control + USED]!
+    if (used === max) return 0
+    words[control + USED] = used + 1
+    return (first + used * TRANSACTION_OCTETS) as Address
   }
 
   /** Puts a taken record back that was not begun. */
   untake(record: Address): void {
-    const words = this.#words
-    const list = this.#place.control + FREE_LIST
-    let top = Atomics.load(words, list)
-    for (;;) {
-      words[(record >> 2) + T_NEXT] = top
-      const seen = Atomics.compareExchange(words, list, top, record)
-      if (seen === top) return
-      top = seen
-    }
+    this.#words[(record >> 2) + T_NEXT] = this.#free
+    this.#free = record
+  }
+
+  /** Takes a record of its own back that was begun. */
+  recycle(record: Address): void {
+    this.#begun = (this.#begun - 1) | 0
+    this.untake(record)
   }
 
   slotOf(record: Address): number {
@@ -255,17 +278,18 @@ export class TransactionTable {
     const words = this.#words
     const kept = this.#kernel.record
     const texts = kept[R_MESSAGE_ID_LENGTH]! + kept[R_FROM_LENGTH]! + kept[R_TO_LENGTH]! + kept[R_TID_LENGTH]!
-    let overflow: Address | 0 = 0
+    let place = this.#place.texts + this.slotOf(record) * TEXTS_OCTETS
     if (texts > TEXT_MAX) {
-      overflow = this.#pool.take(texts)
-      if (overflow === 0) return false
+      place = this.#pool.take(texts + TEXTS_HEAD)
+      if (place === 0) return false
     }
-    words[at + T_OVERFLOW] = overflow
+    words[at + T_TEXTS] = place
     words[at + T_OUT_CONNECTION] = to
     words[at + T_IN_CONNECTION] = from
     words[at + T_POSITION] = this.#connections.queuedPosition(to)
     this.#begun = (this.#begun + 1) | 0
-    Atomics.store(words, at + T_STATE, (words[at + T_STATE]! & ~3) | SENDING)
+    // Plain, as another lane can only learn of it by a response, which goes through the primary.
+    words[at + T_STATE] = (words[at + T_STATE]! & ~3) | SENDING
     return true
   }
 
@@ -307,7 +331,6 @@ export function clearTransactions(words: Int32Array, { first, control }: Transac
   for (let i = 0, at = first >> 2; i < used; i++, at += TRANSACTION_OCTETS >> 2) {
     // The next generation: a response that still comes finds nothing.
     Atomics.store(words, at + T_STATE, ((words[at + T_STATE]! & ~3) + GENERATION) & STATE_MASK)
-    words[at + T_OVERFLOW] = 0
   }
   for (const word of [FREE_LIST, FREED, USED]) Atomics.store(words, control + word, 0)
 }

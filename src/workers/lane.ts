@@ -126,7 +126,7 @@ export class Lane implements LaneFeed {
     this.#outbox = new Outbox(memory.buffer, port, this.#pool, this.#connections, map.maxConnections)
     this.#sessions = new SessionTable(words, place.sessions, index, map.maxSessions, epochMs)
     const tables = transactionPlaces(map)
-    this.#table = new TransactionTable(kernel, tables[index]!, this.#connections, this.#pool, epochMs)
+    this.#table = new TransactionTable(index, kernel, tables[index]!, this.#connections, this.#pool, epochMs)
     this.#peers = new Peers(port, this.#connections)
     const identity = new Identity(setup.listeners, config.domains)
     identity.teach(kernel)
@@ -253,7 +253,7 @@ export class Lane implements LaneFeed {
         else streams.add(stream)
         this.#connections.await(receiver, this.#index)
         // It may have drained, or gone, before the primary saw that we wait.
-        if (this.#connections.waiting(receiver) <= 0 || !this.#connections.isOpen(receiver)) this.#tryAgain(stream)
+        if (this.#connections.waitingNow(receiver) <= 0 || !this.#connections.isOpen(receiver)) this.#tryAgain(stream)
       },
       resumeSoon: (stream) => this.#tryAgain(stream),
       resume: (stream) => {

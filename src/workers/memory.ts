@@ -9,6 +9,7 @@ import {
   SCRATCH_OCTETS,
   SESSION_OCTETS,
   SLOTS_MAX,
+  TEXTS_OCTETS,
   TRANSACTION_OCTETS,
 } from '../parser/kernel/record.ts'
 import { frameLimits } from '../parser/kernel.ts'
@@ -41,6 +42,7 @@ export interface LaneMemory {
   readonly scratch: Address
   readonly sessions: Address
   readonly transactions: Address
+  readonly texts: Address
   readonly segmentControl: Address
   readonly segments: Address
   readonly ringIn: Address
@@ -140,6 +142,7 @@ export function mapMemory(sizes: MemorySizes): MemoryMap {
       input: region(INPUT_OCTETS + 64),
       sessions: region(sizes.maxSessions * SESSION_OCTETS),
       transactions: region(sizes.maxTransactions * TRANSACTION_OCTETS),
+      texts: region(sizes.maxTransactions * TEXTS_OCTETS),
       segments: region(sizes.segmentOctets + 64),
     })),
   }
@@ -160,8 +163,9 @@ export function createMemory(map: MemoryMap): WebAssembly.Memory {
 
 /** Where the transactions of each lane lie. */
 export function transactionPlaces(map: MemoryMap): readonly TransactionPlace[] {
-  return map.lane.map(({ transactions, control }) => ({
+  return map.lane.map(({ transactions, texts, control }) => ({
     first: transactions,
+    texts,
     control: (control >> 2) + CONTROL_TRANSACTIONS,
     max: map.maxTransactions,
   }))

@@ -96,6 +96,8 @@ export class SegmentPool {
   readonly #classes: readonly ClassPlace[]
   /** Per class: where memory that this pool has never used begins. Carved only when its free list is empty (RSS). */
   readonly #fresh: number[]
+  /** Per class: free segments that no other thread sees. Only when they run out is the shared list looked at. */
+  readonly #own: number[] = segmentSizes.map(() => 0)
   /** Not to be carved: they come back through the free list. */
   readonly #held: ReadonlySet<Address>
   /** Octets of capacity in the pool. */
@@ -113,7 +115,8 @@ export class SegmentPool {
 
   /** Octets of capacity that are free. */
   get free(): number {
-    return Atomics.load(this.#words, this.#control + FREE_WORD)
+    // A plain read: a moment's difference decides nothing, and this is asked for every frame.
+    return this.#words[this.#control + FREE_WORD]!
   }
 
   /** Address of a segment of at least `octets` octets, the smallest there is; 0 when the pool is exhausted. */
@@ -151,11 +154,11 @@ export class SegmentPool {
   #pop(index: number): number {
     const words = this.#words
     const list = this.#control + index
-    for (;;) {
-      const top = Atomics.load(words, list)
-      if (top === 0) return 0
-      if (Atomics.compareExchange(words, list, top, words[(top - HEADER_OCTETS) >> 2]!) === top) return top
-    }
+    // All that have been given back, at once.
+    if (this.#own[index] === 0 && words[list] !== 0) this.#own[index] = Atomics.exchange(words, list, 0)
+    const top = this.#own[index]!
+    if (top !== 0) this.#own[index] = words[(top - HEADER_OCTETS) >> 2]!
+    return top
   }
 
   #carve(index: number): number {

@@ -3,7 +3,13 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { parseConfig } from '../../src/config/load.ts'
 import { SharedCounters } from '../../src/metrics/counters.ts'
-import { SCRATCH_OCTETS, SESSION_OCTETS, SLOTS_MAX, TRANSACTION_OCTETS } from '../../src/parser/kernel/record.ts'
+import {
+  SCRATCH_OCTETS,
+  SESSION_OCTETS,
+  SLOTS_MAX,
+  TEXTS_OCTETS,
+  TRANSACTION_OCTETS,
+} from '../../src/parser/kernel/record.ts'
 import { WORK_OCTETS } from '../../src/parser/msrp/reader.ts'
 import { CONNECTION_OCTETS, CONNECTIONS_MAX } from '../../src/workers/connections.ts'
 import {
@@ -45,6 +51,7 @@ function regionsOf(map: MemoryMap): Region[] {
     scratch: SCRATCH_OCTETS,
     sessions: map.maxSessions * SESSION_OCTETS,
     transactions: map.maxTransactions * TRANSACTION_OCTETS,
+    texts: map.maxTransactions * TEXTS_OCTETS,
     segmentControl: SEGMENT_POOL_WORDS * 4,
     segments: map.segmentOctets + margin,
     ringIn: ring(map.ringInRecords),

@@ -3,14 +3,7 @@ import { ALPHANUM, DIGIT, HYPHEN, copy, is, same, value } from './ascii'
 import { forward, makeTid, ok, slotAt } from './compose'
 import { R, get } from './frame'
 import {
-  FROM_URIS, LIMITS, L_LANES, L_SESSIONS_FIRST, L_SESSIONS_MAX, L_SESSIONS_STRIDE, L_TRANSACTIONS_FIRST,
-  L_TRANSACTIONS_MAX, L_TRANSACTIONS_STRIDE, NAMES, NAME_OCTETS, PREFIXES, PREFIX_OCTETS, R_BODY_LENGTH, R_FAILURE_REPORT, R_FROM,
-  R_FROM_LENGTH, R_KIND, R_MESSAGE_ID, R_MESSAGE_ID_LENGTH, R_RANGE, R_RANGE_START, R_RANGE_TOTAL,
-  R_FORWARD_END, R_OK_END, R_SESSION_CONNECTION, R_SESSION_EXPIRES, R_TID, R_TID_LENGTH, R_TRANSACTION_LANE, R_TRANSACTION_SLOT, R_TRANSACTION_STATE,
-  SESSION_ID,
-  SESSION_ID_OCTETS, SESSION_OCTETS, TEXT, S_CONNECTION, S_EXPIRES, S_STATE, TID_OCTETS, TO_URIS, TRANSACTION_OCTETS,
-  T_BODY_LENGTH, T_FAILURE_REPORT, T_FROM_LENGTH, T_KIND, T_MESSAGE_ID_LENGTH, T_OVERFLOW, T_RANGE_START,
-  T_RANGE_TOTAL, T_STATE, T_TEXT, T_TID, T_URI_LENGTH, T_VISITED,
+  FROM_URIS, LIMITS, L_LANES, L_SESSIONS_FIRST, L_SESSIONS_MAX, L_SESSIONS_STRIDE, L_TRANSACTIONS_FIRST, L_TRANSACTIONS_MAX, L_TRANSACTIONS_STRIDE, NAMES, NAME_OCTETS, PREFIXES, PREFIX_OCTETS, R_BODY_LENGTH, R_FAILURE_REPORT, R_FORWARD_END, R_FROM, R_FROM_LENGTH, R_KIND, R_MESSAGE_ID, R_MESSAGE_ID_LENGTH, R_OK_END, R_RANGE, R_RANGE_START, R_RANGE_TOTAL, R_SESSION_CONNECTION, R_SESSION_EXPIRES, R_TID, R_TID_LENGTH, R_TRANSACTION_LANE, R_TRANSACTION_SLOT, R_TRANSACTION_STATE, SESSION_ID, SESSION_ID_OCTETS, SESSION_OCTETS, S_CONNECTION, S_EXPIRES, S_STATE, TEXT, TEXTS_HEAD, TID_OCTETS, TO_URIS, TRANSACTION_OCTETS, T_BODY_LENGTH, T_FROM_LENGTH, T_MESSAGE_ID_LENGTH, T_STATE, T_TEXTS, T_TID, T_URI_LENGTH, T_WHAT,
 } from '../record'
 
 // @ts-ignore: decorator
@@ -134,35 +127,29 @@ export function uriHash(index: i32): i32 {
   return <i32>hash
 }
 
-function visitedEnd(visited: i32): i32 {
-  return load<i32>(R + TO_URIS + (<usize>(visited - 1) << 3) + 4)
-}
-
 /**
- * Keeps in transaction record `at` what a REPORT about the record's SEND needs (R-49), or, for another method, the
- * upstream transaction id (R-62). Texts go to T_TEXT, or to T_OVERFLOW when that is set.
+ * Keeps in transaction record `at`, and in the texts that it points to, what a REPORT about the record's SEND needs
+ * (R-49), or, for another method, the upstream transaction id (R-62).
  */
 function keep(at: usize, visited: i32): void {
   const kind = get(R_KIND)
-  store<i32>(word(at, T_VISITED), visited)
-  store<i32>(word(at, T_KIND), kind)
-  store<i32>(word(at, T_FAILURE_REPORT), get(R_FAILURE_REPORT))
-  const overflow = <usize>load<i32>(word(at, T_OVERFLOW))
-  let to = overflow != 0 ? overflow : at + T_TEXT
+  store<i32>(word(at, T_WHAT), kind | ((get(R_FAILURE_REPORT) & 255) << 8) | (visited << 16))
+  const texts = <usize>load<i32>(word(at, T_TEXTS))
+  let to = texts + TEXTS_HEAD
   if (kind != 0) {
     store<i32>(word(at, T_MESSAGE_ID_LENGTH), get(R_TID_LENGTH))
     copy(to, get(R_TID), get(R_TID_LENGTH))
     return
   }
   const uri = <usize>load<i32>(R + TO_URIS)
-  const uriLength = visitedEnd(visited) - <i32>uri
+  const uriLength = load<i32>(R + TO_URIS + (<usize>(visited - 1) << 3) + 4) - <i32>uri
   store<i32>(word(at, T_BODY_LENGTH), get(R_BODY_LENGTH))
   store<i32>(word(at, T_MESSAGE_ID_LENGTH), get(R_MESSAGE_ID_LENGTH))
   store<i32>(word(at, T_URI_LENGTH), uriLength)
   store<i32>(word(at, T_FROM_LENGTH), get(R_FROM_LENGTH))
   const ranged = get(R_RANGE) != 0
-  store<f64>(word(at, T_RANGE_START), ranged ? load<f64>(word(R, R_RANGE_START)) : 0)
-  store<f64>(word(at, T_RANGE_TOTAL), ranged ? load<f64>(word(R, R_RANGE_TOTAL)) : -1)
+  store<f64>(texts, ranged ? load<f64>(word(R, R_RANGE_START)) : 0)
+  store<f64>(texts + 8, ranged ? load<f64>(word(R, R_RANGE_TOTAL)) : -1)
   to = copy(to, get(R_MESSAGE_ID), get(R_MESSAGE_ID_LENGTH))
   to = copy(to, uri, uriLength)
   copy(to, get(R_FROM), get(R_FROM_LENGTH))
