@@ -1,9 +1,12 @@
+import { availableParallelism } from 'node:os'
 import { defineConfig } from 'vitest/config'
 
 export default defineConfig({
   test: {
     // LMDB and worker threads do not survive vitest's own worker threads: a forked process per file.
     pool: 'forks',
+    // Much of the suite waits for sockets and timers: no core need be kept free.
+    maxWorkers: Math.max(2, availableParallelism()),
     include: ['test/**/*.test.ts'],
     testTimeout: 30_000,
     hookTimeout: 30_000,

@@ -8,56 +8,13 @@ import {
   type Reader,
   type StartSnapshot,
 } from './events.ts'
+import { Random } from './random.ts'
 
 /*
  * MSRP streams for property tests. fast-check draws only a handful of integers a case; a small generator of our own
  * turns them into octets, which keeps hundreds of thousands of cases cheap. Frames, mutations and cuts each draw from a
  * sequence of their own, so that shrinking one of the counts leaves the rest of the case as it was.
  */
-
-/** mulberry32: 32 bits of state are plenty for test data, and a case is named by one integer. */
-export class Random {
-  #state: number
-
-  constructor(seed: number, stream: number) {
-    this.#state = (Math.imul(seed ^ 0x5bd1e995, 0x9e3779b1) ^ Math.imul(stream + 1, 0x85ebca6b)) | 0
-  }
-
-  /** An integer in 0 … limit - 1. */
-  below(limit: number): number {
-    this.#state = (this.#state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(this.#state ^ (this.#state >>> 15), this.#state | 1)
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
-    return Math.floor(((mixed ^ (mixed >>> 14)) >>> 0) * (limit / 0x1_0000_0000))
-  }
-
-  between(least: number, most: number): number {
-    return least + this.below(most - least + 1)
-  }
-
-  /** True once in `times`. */
-  oneIn(times: number): boolean {
-    return this.below(times) === 0
-  }
-
-  pick<Item>(items: readonly Item[]): Item {
-    return items[this.below(items.length)] as Item
-  }
-
-  letters(alphabet: string, least: number, most: number): string {
-    let text = ''
-    for (let count = this.between(least, most); count > 0; count--) text += alphabet[this.below(alphabet.length)]
-    return text
-  }
-
-  shuffle<Item>(items: Item[]): Item[] {
-    for (let last = items.length - 1; last > 0; last--) {
-      const other = this.below(last + 1)
-      ;[items[last], items[other]] = [items[other] as Item, items[last] as Item]
-    }
-    return items
-  }
-}
 
 const digits = '0123456789'
 const capitals = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ'

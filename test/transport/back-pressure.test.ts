@@ -78,31 +78,30 @@ describe.each([0, 1, 2, 4])('with %i workers', (workers) => {
     end(peers)
   })
 
-  test.runIf(workers === 0 || workers === 2)(
-    '50 receivers that do not read hold back their 50 senders; another pair goes on, and nothing is lost (R-57)',
-    async () => {
-      const senders = await open(relay, 50)
-      const receivers = await open(relay, 50)
-      const [other, another] = (await open(relay, 2)) as [Peer, Peer]
-      const everybody = [...senders, ...receivers, other, another]
-      const stalled = senders.map((sender, index) => new Flow(sender, receivers[index]!))
-      const healthy = new Flow(other, another)
-      for (const { socket } of receivers) socket.pause()
-      // The kernel takes some MiB a connection: no more is sent than it takes to fill that.
-      const left = await heldBack(senders, (sender) => stalled[senders.indexOf(sender)]!.send(8, BODY_MAX))
-      expect(await relay.metric('silopath_reads_paused')).toBe(50)
-      await healthy.run(3000, 1000)
-      await sleep(1100)
-      expect(problemsOf(everybody, [...stalled, healthy])).toEqual([])
-      expect(unsent(senders)).toBeGreaterThanOrEqual(left - 50 * TRICKLE)
-      expect(await relay.segmentsInUse()).toBeLessThanOrEqual(50 * STALLED_PAIR_MAX)
+  // The lane in the primary, and lanes in threads: their number makes no difference to this.
+  if (workers !== 0 && workers !== 2) return
+  test('50 receivers that do not read hold back their 50 senders; another pair goes on, and nothing is lost (R-57)', async () => {
+    const senders = await open(relay, 50)
+    const receivers = await open(relay, 50)
+    const [other, another] = (await open(relay, 2)) as [Peer, Peer]
+    const everybody = [...senders, ...receivers, other, another]
+    const stalled = senders.map((sender, index) => new Flow(sender, receivers[index]!))
+    const healthy = new Flow(other, another)
+    for (const { socket } of receivers) socket.pause()
+    // The kernel takes some MiB a connection: no more is sent than it takes to fill that.
+    const left = await heldBack(senders, (sender) => stalled[senders.indexOf(sender)]!.send(8, BODY_MAX))
+    expect(await relay.metric('silopath_reads_paused')).toBe(50)
+    await healthy.run(3000, 1000)
+    await sleep(1100)
+    expect(problemsOf(everybody, [...stalled, healthy])).toEqual([])
+    expect(unsent(senders)).toBeGreaterThanOrEqual(left - 50 * TRICKLE)
+    expect(await relay.segmentsInUse()).toBeLessThanOrEqual(50 * STALLED_PAIR_MAX)
 
-      for (const { socket } of receivers) socket.resume()
-      await Promise.all(stalled.map((flow) => flow.done(20_000)))
-      expect(problemsOf(everybody, [...stalled, healthy])).toEqual([])
-      await until('no segment is in use', async () => (await relay.segmentsInUse()) === 0)
-      expect(await relay.metric('silopath_reads_paused')).toBe(0)
-      end(everybody)
-    },
-  )
+    for (const { socket } of receivers) socket.resume()
+    await Promise.all(stalled.map((flow) => flow.done(20_000)))
+    expect(problemsOf(everybody, [...stalled, healthy])).toEqual([])
+    await until('no segment is in use', async () => (await relay.segmentsInUse()) === 0)
+    expect(await relay.metric('silopath_reads_paused')).toBe(0)
+    end(everybody)
+  })
 })

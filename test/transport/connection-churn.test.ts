@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { Random } from '../support/generators.ts'
+import { Random } from '../support/random.ts'
 import { seeded } from '../workers/support/threads.ts'
 import { Flow, problemsOf } from './support/flow.ts'
 import { openSocket, Peer } from './support/peer.ts'

@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { Random } from '../support/generators.ts'
+import { Random } from '../support/random.ts'
 import { seeded } from '../workers/support/threads.ts'
 import { BODY_MAX, Flow, problemsOf } from './support/flow.ts'
 import { Peer } from './support/peer.ts'

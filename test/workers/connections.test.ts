@@ -9,7 +9,7 @@ import {
   slotOf,
 } from '../../src/workers/connections.ts'
 import { RingConsumer, RingProducer } from '../../src/workers/ring.ts'
-import { Random } from '../support/generators.ts'
+import { Random } from '../support/random.ts'
 import {
   FLOW_CONNECTION,
   FLOW_LANE,
@@ -102,7 +102,7 @@ describe('table of connections', () => {
     expect([table.waiting(second), table.hasLeft(second, position)]).toEqual([50, true])
   })
 
-  test('waiters, input, hunger and pending chunks of the last connection of a slot are forgotten', () => {
+  test('waiters, input, hunger and settled requests of the last connection of a slot are forgotten', () => {
     const table = newTable()
     table.open(first, lane(0))
     table.await(first, lane(5))
@@ -179,13 +179,13 @@ describe('table of connections', () => {
     }
   })
 
-  test('pending chunks are counted as long as their connection lives', () => {
+  test('settled requests are counted as long as their connection lives', () => {
     const table = newTable()
     table.open(first, lane(0))
     table.settle(first)
     table.settle(first)
     table.settle(first)
-    expect(table.settled(first)).toBe(1)
+    expect(table.settled(first)).toBe(3)
     table.close(first)
     table.open(second, lane(0))
     table.settle(first)

@@ -3,8 +3,9 @@ import { describe, expect, test } from 'vitest'
 import { type Disposition, STALL, TAKEN } from '../../src/parser/msrp/reader.ts'
 import { INPUT_WINDOW } from '../../src/workers/connections.ts'
 import { READ_OCTETS } from '../../src/workers/memory.ts'
-import { generateFrame, Random } from '../support/generators.ts'
+import { generateFrame } from '../support/generators.ts'
 import { frameText } from '../support/msrp-client.ts'
+import { Random } from '../support/random.ts'
 import { CLOSE, newReader, TestStream } from './support/reader.ts'
 
 const seeds = fc.integer({ min: 0, max: 2 ** 31 - 1 })

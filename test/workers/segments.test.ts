@@ -13,7 +13,7 @@ import {
   segmentCapacityMax,
   segmentSizes,
 } from '../../src/workers/segments.ts'
-import { Random } from '../support/generators.ts'
+import { Random } from '../support/random.ts'
 import {
   GIVE,
   GIVER_RING_RECORDS,

@@ -123,10 +123,13 @@ export const RANDOM_OCTETS = 8192
 export const NAMES = 32640
 export const NAME_OCTETS = 288
 export const NAMES_MAX = 32
+/** The path lines of the frame read last: see memo.ts. */
+export const MEMO = 42240
+export const MEMO_OCTETS = 1024
 /** Octets where TypeScript may place a text for the kernel to look at. */
-export const TEXT = 42240
+export const TEXT = 43584
 export const TEXT_OCTETS = 66560
-export const SCRATCH_OCTETS = 108928
+export const SCRATCH_OCTETS = 110208
 
 // Words of LIMITS.
 export const L_START_LINE = 0

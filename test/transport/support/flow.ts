@@ -1,4 +1,4 @@
-import { Random } from '../../support/generators.ts'
+import { Random } from '../../support/random.ts'
 import type { Frame, Peer } from './peer.ts'
 import { until } from './relay.ts'
 

@@ -1,6 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { RingConsumer, RingProducer } from '../../../src/workers/ring.ts'
-import { Random } from '../../support/generators.ts'
+import { Random } from '../../support/random.ts'
 import { FLOW_CONNECTION, FLOW_LANE, FLOW_MAX, FLOW_RECORDS, FLOW_RING, type FlowData, flowParts } from './flow.ts'
 
 /** The lane's side of a flow. Answers how often it waited. */

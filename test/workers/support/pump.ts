@@ -9,7 +9,7 @@ import {
   RingConsumer,
   RingProducer,
 } from '../../../src/workers/ring.ts'
-import { Random } from '../../support/generators.ts'
+import { Random } from '../../support/random.ts'
 
 /*
  * Two threads that send each other records and octets at the same time. Both know the seed and so what has to come:

@@ -3,6 +3,7 @@
 import {
   ALPHANUM, CR, DIGIT, HTAB, HYPHEN, IDENT, SP, TOKEN, find, folded, is, line, lineBad, lineHigh, same, spanIdent, utf8,
 } from './ascii'
+import { forgetPaths, keepPaths, samePaths } from './memo'
 import { commonUri, uri } from './uri'
 import { byteRange, contentType, expires, messageId, reportValue, seconds, statusCode, statusHeader } from './values'
 import {
@@ -49,6 +50,7 @@ export let R: usize = 0
 
 export function setScratch(scratch: usize): void {
   R = scratch
+  forgetPaths()
 }
 
 // @ts-ignore: decorator
@@ -437,6 +439,14 @@ export function frame(p: usize, end: usize, from: usize): i32 {
   let pathProblem = 0
   let firstLineBad = false
   let hasBody = false
+  const firstLine = p
+  // As many lines and octets as the last frame's paths are within every limit, or it would not have been kept.
+  if (samePaths(p, end)) {
+    p = <usize>get(R_REST)
+    lines = 2
+    entries = 2
+    seen = (1 << H_TO_PATH) | (1 << H_FROM_PATH)
+  }
   while (true) {
     stop = end - p > lineMax + 2 ? p + lineMax + 2 : end
     at = line(p, stop)
@@ -490,7 +500,10 @@ export function frame(p: usize, end: usize, from: usize): i32 {
         if (!repeated(id, value, last)) return FRAME_HEADER_LIMIT
       } else if (!interpret(id, value, last)) return FRAME_HEADER_LIMIT
       if (id == H_CONTENT_TYPE || id == H_MIME) mime = true
-      if (lines == 2 && id == H_FROM_PATH) set(R_REST, <i32>(at + 2))
+      if (lines == 2 && id == H_FROM_PATH) {
+        set(R_REST, <i32>(at + 2))
+        if (get(R_ERROR) == 0 && pathProblem == 0) keepPaths(firstLine, p)
+      }
     }
     if ((seen & (1 << H_CONTENT_TYPE)) != 0) problem(CONTENT_TYPE_NOT_LAST)
     if (id != H_OTHER) seen |= 1 << id
