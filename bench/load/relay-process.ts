@@ -54,7 +54,9 @@ export const startRelay = async (sizing: Sizing): Promise<RelayProcess> => {
   const config = join(folder, 'relay.yaml')
   // JSON is YAML. Mode 600: there is a password in it.
   await writeFile(config, JSON.stringify(configOf(sizing, join(folder, 'data'), password)), { mode: 0o600 })
-  const child = spawn(process.execPath, [CLI, 'run', '--config', config], { stdio: ['ignore', 'pipe', 'inherit'] })
+  // The flag that `npm start` gives.
+  const args = ['--max-semi-space-size=4', CLI, 'run', '--config', config]
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
   const stop = async (): Promise<void> => {
     await stopChild(child)
     await rm(folder, { recursive: true, force: true })

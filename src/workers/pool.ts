@@ -51,6 +51,8 @@ export class LanePool {
       idleTimeout: Number.POSITIVE_INFINITY,
       // Its own tasks never end: piscina's waiting would only block the thread's event loop.
       atomics: 'disabled',
+      // As small as in the primary, see cli/main.ts: three spaces of 4 MiB.
+      resourceLimits: { maxYoungGenerationSizeMb: 12 },
     })
     // A thread's death is told by the rejection of its task.
     this.#piscina.on('error', () => {})

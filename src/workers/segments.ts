@@ -7,8 +7,8 @@ import type { Address } from '../ids.ts'
  *   address - 16: next free segment | address of the free list's head word | capacity | 1 while free
  *   address:      capacity octets, then 16 octets of margin (the kernel copies in steps of 16)
  *
- * One lane owns a pool and is the only one to take from it; any thread may give back. With a single taker the free lists
- * are plain stacks: a head that is compared and swapped cannot have been taken and put back in between.
+ * One lane owns a pool and is the only one to take from it; any thread may give back. The free lists are stacks to which
+ * others only add, and which the owner takes whole, to a list of its own that needs no atomics.
  */
 
 const HEADER_OCTETS = 16

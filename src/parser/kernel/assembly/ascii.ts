@@ -67,17 +67,17 @@ export function value(octet: u8): u32 {
 // @ts-ignore: decorator
 @lazy const IDENT_LOW = i8x16(10, 14, 14, 14, 14, 15, 14, 14, 14, 14, 12, 5, 4, 7, 5, 4)
 
-/** First address from `p` on whose octet is not a transaction id character (M-3), at most `end`. */
+/** First address from `p` on whose octet is in neither table's class or is `stop`, at most `end`. */
 // @ts-ignore: decorator
 @inline
-export function spanIdent(p: usize, end: usize): usize {
+function span(p: usize, end: usize, high: v128, low: v128, stop: u8): usize {
   while (p < end) {
     const v = v128.load(p)
     const classes = v128.and(
-      i8x16.swizzle(IDENT_HIGH, i8x16.shr_u(v, 4)),
-      i8x16.swizzle(IDENT_LOW, v128.and(v, i8x16.splat(15))),
+      i8x16.swizzle(high, i8x16.shr_u(v, 4)),
+      i8x16.swizzle(low, v128.and(v, i8x16.splat(15))),
     )
-    const stops = i8x16.bitmask(i8x16.eq(classes, i8x16.splat(0)))
+    const stops = i8x16.bitmask(v128.or(i8x16.eq(classes, i8x16.splat(0)), i8x16.eq(v, i8x16.splat(stop))))
     if (stops != 0) {
       const at = p + <usize>ctz(stops)
       return at < end ? at : end
@@ -85,6 +85,21 @@ export function spanIdent(p: usize, end: usize): usize {
     p += 16
   }
   return end
+}
+
+/** First address from `p` on whose octet is not a transaction id character (M-3), at most `end`. */
+export function spanIdent(p: usize, end: usize): usize {
+  return span(p, end, IDENT_HIGH, IDENT_LOW, 0)
+}
+
+/** First address from `p` on whose octet is not a session-id character (U-1), at most `end`. */
+export function spanSession(p: usize, end: usize): usize {
+  return span(p, end, HIGH_NIBBLE, LOW_NIBBLE, 0)
+}
+
+/** As spanSession, but stops at `/` too: what a host name of letters, digits and dots spans. */
+export function spanHost(p: usize, end: usize): usize {
+  return span(p, end, HIGH_NIBBLE, LOW_NIBBLE, 47)
 }
 
 /** First address from `p` on of `octet`, at most `end`. */
@@ -115,46 +130,6 @@ export function noBlanks(p: usize, end: usize): bool {
     p += 16
   }
   return true
-}
-
-/** First address from `p` on whose octet is not a session-id character (U-1), at most `end`. */
-// @ts-ignore: decorator
-@inline
-export function spanSession(p: usize, end: usize): usize {
-  while (p < end) {
-    const v = v128.load(p)
-    const classes = v128.and(
-      i8x16.swizzle(HIGH_NIBBLE, i8x16.shr_u(v, 4)),
-      i8x16.swizzle(LOW_NIBBLE, v128.and(v, i8x16.splat(15))),
-    )
-    const stops = i8x16.bitmask(i8x16.eq(classes, i8x16.splat(0)))
-    if (stops != 0) {
-      const at = p + <usize>ctz(stops)
-      return at < end ? at : end
-    }
-    p += 16
-  }
-  return end
-}
-
-/** As spanSession, but stops at `/` too: what a host name of letters, digits and dots spans. */
-// @ts-ignore: decorator
-@inline
-export function spanHost(p: usize, end: usize): usize {
-  while (p < end) {
-    const v = v128.load(p)
-    const classes = v128.and(
-      i8x16.swizzle(HIGH_NIBBLE, i8x16.shr_u(v, 4)),
-      i8x16.swizzle(LOW_NIBBLE, v128.and(v, i8x16.splat(15))),
-    )
-    const stops = i8x16.bitmask(v128.or(i8x16.eq(classes, i8x16.splat(0)), i8x16.eq(v, i8x16.splat(47))))
-    if (stops != 0) {
-      const at = p + <usize>ctz(stops)
-      return at < end ? at : end
-    }
-    p += 16
-  }
-  return end
 }
 
 /** The line that `line` found holds octets that no line may (controls, DEL, bare CR or LF). */
