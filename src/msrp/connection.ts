@@ -10,7 +10,6 @@ export class MsrpConnection extends ReaderState {
   readonly listener: number
   /** Milliseconds since the Unix epoch. */
   readonly openedAt: number
-  lastInputAt: number
   /** A request of this peer was accepted: its probation is over. */
   trusted = false
   /** Requests refused while it was not trusted. */
@@ -38,6 +37,5 @@ export class MsrpConnection extends ReaderState {
     this.id = id
     this.listener = listener
     this.openedAt = now
-    this.lastInputAt = now
   }
 }

@@ -121,14 +121,13 @@ export class Forwarder {
     const kind = record[R_KIND]!
 
     const routed = this.#route(stream, flags)
-    if (routed !== FORWARD) return routed
+    // A frame whose body is gone cannot wait for a connection: it is answered now.
+    if (routed !== FORWARD) return routed === STALL && swallowed ? this.#tooLarge(stream) : routed
     const destination = this.#destination
 
     const body = record[R_BODY_LENGTH]!
-    if (swallowed || body > this.#bodyMax || (kind !== KIND_SEND && body > OTHER_BODY_MAX)) {
-      this.#count('deliveriesTooLarge')
-      return this.#answers.refuse(stream, 413, 'Message Too Large')
-    }
+    if (swallowed || body > this.#bodyMax || (kind !== KIND_SEND && body > OTHER_BODY_MAX))
+      return this.#tooLarge(stream)
     if (!this.#context.connections.isOpen(destination)) {
       this.#count('deliveriesUnreachable')
       return this.#answers.refuse(stream, 481, 'No Such Session')
@@ -256,7 +255,7 @@ export class Forwarder {
       // M-80: what the client answers can go back on this connection.
       const at = entry >> 2
       if (this.#words[at + S_PEER] !== stream.id) {
-        this.#words[at + S_PEER_HASH] = kernel.uriHash(FIRST_FROM)
+        this.#words[at + S_PEER_HASH] = kernel.uriHash(FIRST_FROM, stream.id)
         Atomics.store(this.#words, at + S_PEER, stream.id)
       }
       this.#destination = home
@@ -283,7 +282,7 @@ export class Forwarder {
     // R-46, M-80: on the connection that it made to us, if this session has heard from that very URI there.
     const at = this.#fromEntry >> 2
     const peer = Atomics.load(this.#words, at + S_PEER) as ConnectionId
-    if (peer !== 0 && this.#words[at + S_PEER_HASH] === kernel.uriHash(1) && connections.isOpen(peer)) {
+    if (peer !== 0 && this.#words[at + S_PEER_HASH] === kernel.uriHash(1, peer) && connections.isOpen(peer)) {
       this.#destination = peer
       return FORWARD
     }
@@ -328,6 +327,12 @@ export class Forwarder {
   #noSession(stream: MsrpConnection): Disposition {
     this.#count('deliveriesRefused')
     return this.#answers.refuse(stream, 481, 'No Such Session')
+  }
+
+  /** Until chunks are streamed, none is larger than what can be kept. */
+  #tooLarge(stream: MsrpConnection): Disposition {
+    this.#count('deliveriesTooLarge')
+    return this.#answers.refuse(stream, 413, 'Message Too Large')
   }
 
   #notPermitted(stream: MsrpConnection): Disposition {

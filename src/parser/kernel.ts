@@ -52,7 +52,7 @@ interface KernelExports {
   transaction(): number
   relay(to: number, okTo: number, record: number, lane: number, slot: number, random: number, visited: number): void
   handedOut(index: number): number
-  uriHash(index: number): number
+  uriHash(index: number, seed: number): number
 }
 
 /** One lane's instance of the parser kernel and its views of the shared memory. */

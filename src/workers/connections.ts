@@ -15,8 +15,8 @@ import type { Address, ConnectionId, ConnectionSlot, LaneIndex } from '../ids.ts
  * A slot is used again only when its lane has released it, and `queued` and `written` go on from where they were, since
  * other lanes may still be sending to the connection that was there.
  *
- * queued - written is what waits in memory for a receiver that does not read; it is bounded by QUEUE_MAX plus what one
- * read of one sender can add.
+ * queued - written is what waits in memory for a receiver that does not read; it is bounded by QUEUE_MAX plus a segment
+ * for each lane, as a lane looks before each frame.
  */
 
 export const CONNECTION_OCTETS = 32

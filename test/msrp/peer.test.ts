@@ -107,6 +107,14 @@ describe.each(laneSetups)('relay to relay ($setup)', ({ how }) => {
     expect((await Promise.all(sent)).map(({ status }) => status)).toEqual(sent.map(() => 200))
   })
 
+  test('M-44: a chunk too large to wait for its next hop is a 413 at once, and others are served', async () => {
+    const { alice, bob, toBob } = await twoRelays(how)
+    const large = alice.client.transact({ method: 'SEND', toPath: toBob, body: 'x'.repeat(70_000) })
+    expect((await large).status).toBe(413)
+    await alice.client.transact({ method: 'SEND', toPath: toBob, body: 'small' })
+    expect((await bob.client.nextRequest('SEND')).content?.toString()).toBe('small')
+  })
+
   test('R-48: a next hop that refuses connections is a 408, and others are served meanwhile', async () => {
     const { alice, a } = await twoRelays({ ...how, own: true })
     const other = await a.session('bob')

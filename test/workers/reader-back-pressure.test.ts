@@ -198,6 +198,22 @@ describe('a reader whose pool is exhausted', () => {
     expect(segments.free).toBe(segments.total)
   })
 
+  test('a stream with an over-long body and no memory for its head loses none of it (R-57, M-44)', () => {
+    const { reader, read, segments } = newReader({ largest: 1, bodyMax: 100 })
+    const frames = [send('abcdefgh', 5000), send('bcdefghi', 10)]
+    const octets = Buffer.concat(frames.map((frame) => frame.octets))
+    const stream = new TestStream()
+    const taken = []
+    for (let segment = segments.take(1); segment !== 0; segment = segments.take(1)) taken.push(segment)
+    read(stream, octets.subarray(0, 1000))
+    expect([stream.stalled, stream.memoryShort]).toEqual([true, 1])
+    for (const segment of taken) segments.give(segment)
+    reader.resume(stream)
+    read(stream, octets.subarray(1000))
+    expectDelivered(stream, frames, 100)
+    expect(segments.free).toBe(segments.total)
+  })
+
   test('a stalled stream that is resumed and stalled again needs no memory it does not have (R-57)', () => {
     const { reader, read, segments } = newReader({ largest: 1 })
     const frames = ['abcdefgh', 'bcdefghi', 'cdefghij'].map((tid) => send(tid, 40_000))

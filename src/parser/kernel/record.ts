@@ -175,7 +175,10 @@ export const S_STATE = 0
 export const S_CONNECTION = 1
 /** Seconds since the server's epoch. */
 export const S_EXPIRES = 2
-/** Hash of the first From-Path URI of S_PEER's requests. */
+/**
+ * Hash of the first From-Path URI of S_PEER's requests, seeded with S_PEER: lanes that set the two words at the same time
+ * leave at worst a pair that fits nobody.
+ */
 export const S_PEER_HASH = 3
 /** The connection that last sent to this session from outside; 0 none. What the client answers goes there (M-80). */
 export const S_PEER = 11

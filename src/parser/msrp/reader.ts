@@ -336,7 +336,7 @@ export class MsrpReader<Stream extends ReaderState> {
       return
     }
     // M-44: over the limit already. Keep the head, what may be the beginning of the end-line, and room to find its end.
-    this.#keep(stream, start, headEnd, BODY, SWALLOW_ROOM)
+    this.#keep(stream, start, headEnd, BODY, SWALLOW_ROOM, end)
     if (stream.phase !== BODY) return
     this.#noteBody(stream, start)
     stream.swallowed = resume - headEnd
@@ -377,14 +377,24 @@ export class MsrpReader<Stream extends ReaderState> {
     stream.scan = headLength
   }
 
-  /** Keeps the octets of an unfinished frame in the carry. */
-  #keep(stream: Stream, start: number, end: number, phase: typeof HEAD | typeof BODY, room = 0): void {
+  /**
+   * Keeps the octets of an unfinished frame from `start` to `end` in the carry, with `room` behind them. Without memory
+   * the stream stalls with all that has been read, up to `read`.
+   */
+  #keep(
+    stream: Stream,
+    start: number,
+    end: number,
+    phase: typeof HEAD | typeof BODY,
+    room = 0,
+    read: number = end,
+  ): void {
     assert(stream.carry === 0)
     stream.scan = 0
     stream.retryAt = end - start + PIECE
     const carry = this.#pool.take(end - start + room)
     if (carry === 0) {
-      this.#stall(stream, start, end)
+      this.#stall(stream, start, read)
       this.#handler.memoryShort(stream)
       return
     }

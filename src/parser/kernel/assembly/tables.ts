@@ -118,11 +118,14 @@ export function transaction(): usize {
   return at
 }
 
-/** Hash of the first From-Path URI, or of URI number `index` of To-Path: equal texts have equal hashes. */
-export function uriHash(index: i32): i32 {
+/**
+ * Hash of the first From-Path URI (`index` below 0) or of URI number `index` of To-Path: equal texts have equal hashes
+ * under the same seed.
+ */
+export function uriHash(index: i32, seed: i32): i32 {
   const at = index < 0 ? R + FROM_URIS : R + TO_URIS + (<usize>index << 3)
   const end = <usize>load<i32>(at + 4)
-  let hash: u32 = 0x811c9dc5
+  let hash: u32 = 0x811c9dc5 ^ <u32>seed
   for (let p = <usize>load<i32>(at); p < end; p++) hash = (hash ^ load<u8>(p)) * 0x01000193
   return <i32>hash
 }
