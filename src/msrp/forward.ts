@@ -103,6 +103,12 @@ export class Forwarder {
   #visited = 0
   #fromEntry: Address | 0 = 0
   #toEntry: Address | 0 = 0
+  // What #countSession has added up.
+  #countedFrom: Address | 0 = 0
+  #countedTo: Address | 0 = 0
+  #countedFrames = 0
+  #countedIn = 0
+  #countedOut = 0
 
   constructor(context: RelayContext, answers: Answers) {
     this.#context = context
@@ -454,19 +460,39 @@ export class Forwarder {
     } else row[C.framesSentOther]! += 1
   }
 
-  /** Frames and octets of the sessions at both ends, for their records. */
+  /**
+   * Frames and octets of the sessions at both ends, for their records. Frames of one read mostly belong to the same
+   * sessions: they are added up here, as adding to shared memory is dear, until `settleCounts`.
+   */
   #countSession(octetsIn: number, octetsOut: number): void {
+    if (this.#fromEntry !== this.#countedFrom || this.#toEntry !== this.#countedTo) {
+      this.settleCounts()
+      this.#countedFrom = this.#fromEntry
+      this.#countedTo = this.#toEntry
+    }
+    this.#countedFrames += 1
+    this.#countedIn += octetsIn
+    this.#countedOut += octetsOut
+  }
+
+  /** To be called when a read has been worked off. */
+  settleCounts(): void {
+    const frames = this.#countedFrames
+    if (frames === 0) return
     const words = this.#words
-    if (this.#fromEntry !== 0) {
-      const at = this.#fromEntry >> 2
-      Atomics.add(words, at + S_FRAMES_FROM, 1)
-      Atomics.add(words, at + S_OCTETS_FROM, octetsIn)
+    if (this.#countedFrom !== 0) {
+      const at = this.#countedFrom >> 2
+      Atomics.add(words, at + S_FRAMES_FROM, frames)
+      Atomics.add(words, at + S_OCTETS_FROM, this.#countedIn)
     }
-    if (this.#toEntry !== 0) {
-      const at = this.#toEntry >> 2
-      Atomics.add(words, at + S_FRAMES_TO, 1)
-      Atomics.add(words, at + S_OCTETS_TO, octetsOut)
+    if (this.#countedTo !== 0) {
+      const at = this.#countedTo >> 2
+      Atomics.add(words, at + S_FRAMES_TO, frames)
+      Atomics.add(words, at + S_OCTETS_TO, this.#countedOut)
     }
+    this.#countedFrames = 0
+    this.#countedIn = 0
+    this.#countedOut = 0
   }
 }
 

@@ -168,6 +168,11 @@ export class Relay implements FrameHandler<MsrpConnection> {
     this.#context.services.resumeSoon(stream)
   }
 
+  /** A read has been worked off. */
+  settle(): void {
+    this.#forwarder.settleCounts()
+  }
+
   /** See Forwarder.ended. */
   ended(transaction: Address, why: Ending): void {
     this.#forwarder.ended(transaction, why)

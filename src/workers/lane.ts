@@ -180,6 +180,7 @@ export class Lane implements LaneFeed {
     this.#outbox.expect(octets)
     const before = this.#relay.handled
     this.#reader.read(stream, address, address + octets)
+    this.#relay.settle()
     const frames = this.#relay.handled - before
     if (frames > 0) countHandling(this.#row, (performance.now() - began) / 1000 / frames, frames)
     this.#acknowledge(stream)
@@ -242,6 +243,7 @@ export class Lane implements LaneFeed {
     this.#relay.setTime(this.#clock.now())
     this.#outbox.expect(stream.backlogLength)
     this.#reader.resume(stream)
+    this.#relay.settle()
     this.#acknowledge(stream)
   }
 
