@@ -14,6 +14,7 @@ import {
   R_FROM_LENGTH,
   R_HAS_BODY,
   R_KIND,
+  R_NEXT_FOREIGN,
   R_OK_END,
   R_SESSION_CONNECTION,
   R_SESSION_EXPIRES,
@@ -21,6 +22,7 @@ import {
   R_STATUS,
   R_TO_COUNT,
   R_TO_LENGTH,
+  R_TO_OURS,
   R_TRANSACTION_LANE,
   RANDOM,
   RANDOM_OCTETS,
@@ -196,9 +198,9 @@ export class Forwarder {
     const { kernel, transactions, table, identity } = this.#context
     const record = this.#record
     this.#row[responsesReceived[(record[R_STATUS]! / 100) | 0]!]! += 1
-    // the first To-Path URI must be ours, whether or not its session still lives.
-    if (kernel.handedOut(0) === 0 && !identity.isOurs(this.#uri(0), true)) return this.#stray()
     const transaction = kernel.transaction() as Address | 0
+    // the first To-Path URI must be ours, whether or not its session still lives.
+    if (record[R_TO_OURS] === 0 && !identity.isOurs(this.#uri(0), true)) return this.#stray()
     if (transaction === 0 || !transactions.claim(kernel, transaction, stream.id)) return this.#stray()
     const lane = record[R_TRANSACTION_LANE]! as LaneIndex
     const status = record[R_STATUS]!
@@ -239,7 +241,7 @@ export class Forwarder {
     const { kernel } = this.#context
     const count = record[R_TO_COUNT]!
 
-    let entry = kernel.session(0) as Address | 0 | null
+    let entry = kernel.home() as Address | 0 | null
     if (entry === OTHER_SPELLING) entry = this.#spelledOtherwise(0)
     if (entry === null) {
       // R-10 [project]: host and port are not ours at all.
@@ -257,7 +259,7 @@ export class Forwarder {
       this.#fromEntry = 0
       this.#toEntry = entry
       if (count === 1) return this.#endsHere(stream)
-      if (this.#isOurs(1)) return this.#notPermitted(stream)
+      if (record[R_NEXT_FOREIGN] === 0 && this.#isOurs(1)) return this.#notPermitted(stream)
       // M-80: what the client answers can go back on this connection.
       const at = entry >> 2
       if (this.#words[at + S_PEER] !== stream.id) {

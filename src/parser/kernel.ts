@@ -51,7 +51,7 @@ interface KernelExports {
   foreign(index: number): number
   transaction(): number
   relay(to: number, okTo: number, record: number, lane: number, slot: number, random: number, visited: number): void
-  handedOut(index: number): number
+  home(): number
   uriHash(index: number, seed: number): number
 }
 

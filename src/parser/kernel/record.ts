@@ -70,6 +70,10 @@ export const R_SESSION_EXPIRES = 42
 export const R_TRANSACTION_LANE = 43
 export const R_TRANSACTION_SLOT = 44
 export const R_TRANSACTION_STATE = 45
+/** `home`: 1 when the second To-Path URI certainly names somebody else. */
+export const R_NEXT_FOREIGN = 48
+/** `transaction`: 1 when the first To-Path URI is written as we hand URIs out. */
+export const R_TO_OURS = 49
 /** Where what `relay` wrote ends: the frame, and the 200. */
 export const R_FORWARD_END = 46
 export const R_OK_END = 47

@@ -3,7 +3,13 @@ import { ALPHANUM, DIGIT, HYPHEN, copy, is, same, value } from './ascii'
 import { forward, makeTid, ok, slotAt } from './compose'
 import { R, get } from './frame'
 import {
-  FROM_URIS, LIMITS, L_LANES, L_SESSIONS_FIRST, L_SESSIONS_MAX, L_SESSIONS_STRIDE, L_TRANSACTIONS_FIRST, L_TRANSACTIONS_MAX, L_TRANSACTIONS_STRIDE, NAMES, NAME_OCTETS, PREFIXES, PREFIX_OCTETS, R_BODY_LENGTH, R_FAILURE_REPORT, R_FORWARD_END, R_FROM, R_FROM_LENGTH, R_KIND, R_MESSAGE_ID, R_MESSAGE_ID_LENGTH, R_OK_END, R_RANGE, R_RANGE_START, R_RANGE_TOTAL, R_SESSION_CONNECTION, R_SESSION_EXPIRES, R_TID, R_TID_LENGTH, R_TRANSACTION_LANE, R_TRANSACTION_SLOT, R_TRANSACTION_STATE, SESSION_ID, SESSION_ID_OCTETS, SESSION_OCTETS, S_CONNECTION, S_EXPIRES, S_STATE, TEXT, TEXTS_HEAD, TID_OCTETS, TO_URIS, TRANSACTION_OCTETS, T_BODY_LENGTH, T_FROM_LENGTH, T_MESSAGE_ID_LENGTH, T_STATE, T_TEXTS, T_TID, T_URI_LENGTH, T_WHAT,
+  FROM_URIS, LIMITS, L_LANES, L_SESSIONS_FIRST, L_SESSIONS_MAX, L_SESSIONS_STRIDE, L_TRANSACTIONS_FIRST,
+  L_TRANSACTIONS_MAX, L_TRANSACTIONS_STRIDE, NAMES, NAME_OCTETS, PREFIXES, PREFIX_OCTETS, R_BODY_LENGTH,
+  R_FAILURE_REPORT, R_FORWARD_END, R_FROM, R_FROM_LENGTH, R_KIND, R_MESSAGE_ID, R_MESSAGE_ID_LENGTH, R_NEXT_FOREIGN,
+  R_OK_END, R_RANGE, R_RANGE_START, R_RANGE_TOTAL, R_SESSION_CONNECTION, R_SESSION_EXPIRES, R_TID, R_TID_LENGTH,
+  R_TO_COUNT, R_TO_OURS, R_TRANSACTION_LANE, R_TRANSACTION_SLOT, R_TRANSACTION_STATE, SESSION_ID, SESSION_ID_OCTETS,
+  SESSION_OCTETS, S_CONNECTION, S_EXPIRES, S_STATE, TEXT, TEXTS_HEAD, TID_OCTETS, TO_URIS, TRANSACTION_OCTETS,
+  T_BODY_LENGTH, T_FROM_LENGTH, T_MESSAGE_ID_LENGTH, T_STATE, T_TEXTS, T_TID, T_URI_LENGTH, T_WHAT,
 } from '../record'
 
 // @ts-ignore: decorator
@@ -99,12 +105,20 @@ function sameFolded(p: usize, lower: usize, length: usize): bool {
   return true
 }
 
+/** As `session(0)`; and whether the next hop is certainly foreign goes to the record, as most frames need both. */
+export function home(): usize {
+  const entry = session(0)
+  store<i32>(word(R, R_NEXT_FOREIGN), entry > NOT_TEXTUALLY_OURS && get(R_TO_COUNT) > 1 && foreign(1) ? 1 : 0)
+  return entry
+}
+
 /**
  * The transaction record that the record's transaction id names, 0 if it is none of ours; its lane and slot go to the
  * record. That it is still open is for the caller to establish (T_STATE).
  */
 export function transaction(): usize {
   const tid = <usize>get(R_TID)
+  store<i32>(word(R, R_TO_OURS), handedOut(0) != 0 ? 1 : 0)
   if (get(R_TID_LENGTH) != TID_OCTETS) return 0
   const lane = value(load<u8>(tid))
   const slot = slotAt(tid + 1)
