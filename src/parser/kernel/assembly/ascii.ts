@@ -24,7 +24,6 @@ const CLASSES = memory.data<u8>([
 ])
 
 /** Whether the octet at `p` is in class `mask`. */
-// @ts-ignore: decorator
 @inline
 export function is(octet: u8, mask: u8): bool {
   return octet < 128 && (load<u8>(CLASSES + <usize>octet) & mask) != 0
@@ -42,33 +41,26 @@ const REVERSE = memory.data<u8>([
   255, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, 255, 255, 255, 255, 255,
 ])
 
-// @ts-ignore: decorator
 @inline
 export function character(value: u32): u8 {
   return load<u8>(ALPHABET + <usize>(value & 63))
 }
 
 /** Value of one character of ALPHABET, 255 for any other octet. */
-// @ts-ignore: decorator
 @inline
 export function value(octet: u8): u32 {
   return octet < 128 ? <u32>load<u8>(REVERSE + <usize>octet) : 255
 }
 
 // Class SESSION by nibbles: a bit a row of the ASCII table, looked up once by the high and once by the low nibble.
-// @ts-ignore: decorator
 @lazy const HIGH_NIBBLE = i8x16(0, 0, 1, 2, 4, 8, 4, 16, 0, 0, 0, 0, 0, 0, 0, 0)
-// @ts-ignore: decorator
 @lazy const LOW_NIBBLE = i8x16(26, 30, 30, 30, 30, 30, 30, 30, 30, 30, 28, 5, 4, 7, 21, 13)
 
 // The same for class IDENT.
-// @ts-ignore: decorator
 @lazy const IDENT_HIGH = i8x16(0, 0, 1, 2, 4, 8, 4, 8, 0, 0, 0, 0, 0, 0, 0, 0)
-// @ts-ignore: decorator
 @lazy const IDENT_LOW = i8x16(10, 14, 14, 14, 14, 15, 14, 14, 14, 14, 12, 5, 4, 7, 5, 4)
 
 /** First address from `p` on whose octet is in neither table's class or is `stop`, at most `end`. */
-// @ts-ignore: decorator
 @inline
 function span(p: usize, end: usize, high: v128, low: v128, stop: u8): usize {
   while (p < end) {
@@ -103,7 +95,6 @@ export function spanHost(p: usize, end: usize): usize {
 }
 
 /** First address from `p` on of `octet`, at most `end`. */
-// @ts-ignore: decorator
 @inline
 export function find(octet: u8, p: usize, end: usize): usize {
   const wanted = i8x16.splat(octet)
@@ -119,7 +110,6 @@ export function find(octet: u8, p: usize, end: usize): usize {
 }
 
 /** Whether no octet from `p` to `end` is a blank or a control. */
-// @ts-ignore: decorator
 @inline
 export function noBlanks(p: usize, end: usize): bool {
   while (p < end) {
@@ -199,7 +189,6 @@ export function utf8(p: usize, end: usize, cut: bool): bool {
 }
 
 /** Copies in 16-octet steps: up to 15 octets past `to + length` are overwritten (every region keeps that margin). */
-// @ts-ignore: decorator
 @inline
 export function copy(to: usize, from: usize, length: usize): usize {
   if (length > 1024) {
@@ -219,7 +208,6 @@ export function same(p: usize, q: usize, length: usize): bool {
 }
 
 /** As `same`, for longer texts; reads up to 15 octets past their ends. */
-// @ts-ignore: decorator
 @inline
 export function sameWide(p: usize, q: usize, length: usize): bool {
   let i: usize = 0
@@ -234,7 +222,6 @@ export function sameWide(p: usize, q: usize, length: usize): bool {
 }
 
 /** `length` octets at `p` in lower case against a lower-case literal of at most 8 octets, packed little-endian. */
-// @ts-ignore: decorator
 @inline
 export function folded(p: usize, length: usize): u64 {
   return (load<u64>(p) | 0x2020202020202020) & (length >= 8 ? u64.MAX_VALUE : ((<u64>1 << (<u64>length << 3)) - 1))

@@ -33,14 +33,12 @@ export function slotAt(p: usize): i32 {
   return (a | b | c | d) > 63 ? -1 : <i32>(a << 18 | b << 12 | c << 6 | d)
 }
 
-// @ts-ignore: decorator
 @inline
 function startLine(to: usize, tid: usize, length: usize): usize {
   store<u64>(to, MSRP)
   return copy(to + 5, tid, length)
 }
 
-// @ts-ignore: decorator
 @inline
 function endLine(to: usize, tid: usize, length: usize, flag: u8): usize {
   store<u64>(to, HYPHENS)

@@ -53,31 +53,26 @@ export function setScratch(scratch: usize): void {
   forgetPaths()
 }
 
-// @ts-ignore: decorator
 @inline
 export function get(word: i32): i32 {
   return load<i32>(R + (<usize>word << 2))
 }
 
-// @ts-ignore: decorator
 @inline
 function set(word: i32, value: i32): void {
   store<i32>(R + (<usize>word << 2), value)
 }
 
-// @ts-ignore: decorator
 @inline
 function limit(word: i32): i32 {
   return load<i32>(R + LIMITS + (<usize>word << 2))
 }
 
-// @ts-ignore: decorator
 @inline
 function problem(cls: i32): void {
   if (get(R_ERROR) == 0) set(R_ERROR, cls)
 }
 
-// @ts-ignore: decorator
 @inline
 function isFlag(octet: u8): bool {
   return octet == 36 || octet == 43 || octet == 35
@@ -122,7 +117,6 @@ function startLine(p: usize, end: usize): bool {
 }
 
 /** Whether a line that has no CRLF yet is longer than `most` octets, whatever comes. */
-// @ts-ignore: decorator
 @inline
 function tooLong(p: usize, end: usize, most: usize): bool {
   return end - p > most && (load<u8>(p + most) != CR || end - p > most + 1)

@@ -27,7 +27,6 @@ let blanks: i32 = 0
 /** In the scratch area, behind the text and its margin: start and end of each URI of both paths, as they were. */
 const URIS: usize = MEMO + MEMO_OCTETS + 16
 
-// @ts-ignore: decorator
 @inline
 function set(word: i32, value: i32): void {
   store<i32>(R + (<usize>word << 2), value)
@@ -80,13 +79,11 @@ export function samePaths(p: usize, end: usize): bool {
   return true
 }
 
-// @ts-ignore: decorator
 @inline
 function move(table: usize, kept: usize, count: i32, moved: i32): void {
   for (let i: usize = 0; i < <usize>count << 3; i += 4) store<i32>(table + i, load<i32>(kept + i) + moved)
 }
 
-// @ts-ignore: decorator
 @inline
 function entry(index: usize, id: i32, name: usize, nameLength: i32, value: i32, valueLength: i32): void {
   const at = R + HEADERS + index * (HEADER_WORDS << 2)

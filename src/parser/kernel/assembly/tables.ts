@@ -12,7 +12,6 @@ import {
   T_BODY_LENGTH, T_FROM_LENGTH, T_MESSAGE_ID_LENGTH, T_STATE, T_TEXTS, T_TID, T_URI_LENGTH, T_WHAT,
 } from '../record'
 
-// @ts-ignore: decorator
 @inline
 function limit(word: i32): u32 {
   return load<u32>(R + LIMITS + (<usize>word << 2))

@@ -11,14 +11,12 @@ const OPEN: u8 = 91
 const CLOSE: u8 = 93
 const EQUALS: u8 = 61
 
-// @ts-ignore: decorator
 @inline
 function at(p: usize, end: usize): u8 {
   return p < end ? load<u8>(p) : 0
 }
 
 /** Address after "msrp://" or "msrps://" (case-insensitive), 0 if neither stands at `p`. */
-// @ts-ignore: decorator
 @inline
 function scheme(p: usize, end: usize): usize {
   if (end - p < 7) return 0

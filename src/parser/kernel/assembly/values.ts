@@ -68,7 +68,6 @@ export function reportValue(p: usize, end: usize, partial: bool): i32 {
   return -1
 }
 
-// @ts-ignore: decorator
 @inline
 function threeDigits(p: usize, end: usize): i32 {
   if (end - p < 3) return -1
