@@ -77,6 +77,12 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     const row = counters.primary
     const connections = new Connections(new Int32Array(memory.buffer), map.connections)
 
+    const transport = new Transport(config, map, memory, connections, row, { log, clock })
+    undo.push(() => transport.close())
+    const listeners: Listener[] = []
+    for (const listener of config.listen) listeners.push(await transport.listen(listener))
+
+    // After listening: a second process with the same config has failed by now, and cannot sweep the first one's sessions.
     const { store, swept } = await openLmdbSessions({
       dataDir: config.data_dir,
       recordsMax: map.lanes * map.maxSessions,
@@ -87,11 +93,6 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     })
     undo.push(() => store.close())
     if (swept > 0) log.info({ sessions: swept }, 'sessions of an earlier run are over')
-
-    const transport = new Transport(config, map, memory, connections, row, { log, clock })
-    undo.push(() => transport.close())
-    const listeners: Listener[] = []
-    for (const listener of config.listen) listeners.push(await transport.listen(listener))
 
     const identities = listeners.map((listener) => identityOf(listener, config))
     // Each lane has its own; what is wrong with it is better said here.
