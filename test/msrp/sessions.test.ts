@@ -3,6 +3,9 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
+import { parseConfig } from '../../src/config/load.ts'
+import type { Logger } from '../../src/log.ts'
+import { startServer } from '../../src/server.ts'
 import { openLmdbSessions } from '../../src/store/lmdb-sessions.ts'
 import { FakeTicker } from '../support/fake-ticker.ts'
 import { type Endpoint, eventually, laneSetups, type Relay, settle, startRelay } from '../support/relay.ts'
@@ -19,6 +22,8 @@ interface ListedSession {
   readonly octets_from: number
   readonly octets_to: number
 }
+
+const silentLog: Logger = { debug() {}, info() {}, warn() {}, error() {} }
 
 async function list(relay: Relay): Promise<ListedSession[]> {
   const { sessions } = (await (await relay.admin('/api/sessions')).json()) as { sessions: ListedSession[] }
@@ -50,6 +55,19 @@ describe.each(laneSetups)('sessions for the operator ($setup)', ({ how }) => {
     const created = Date.parse(listed!.created_at)
     expect(Math.abs(created - start)).toBeLessThan(5_000)
     expect(Date.parse(listed!.expires_at) - created).toBe(100_000)
+  })
+
+  test('they survive that somebody starts a second server with the same config', async () => {
+    const dataDir = await mkdtemp(join(tmpdir(), 'silopath-test-'))
+    onTestFinished(() => rm(dataDir, { recursive: true, force: true }))
+    const relay = await startRelay({ ...how, dataDir })
+    await relay.session('bob')
+    await expectListed(relay, 'bob')
+    const text = `listen: [{ url: "msrp://127.0.0.1:${relay.port}" }]\ndata_dir: ${dataDir}\nworkers: 0\nadmin: false`
+    const config = parseConfig(text, 'test.yaml')
+    const second = startServer(config.ok ? config.value : expect.fail('the config is sound'), { log: silentLog })
+    await expect(second).rejects.toMatchObject({ code: 'LISTEN_FAILED' })
+    expect(await list(relay)).toHaveLength(1)
   })
 
   test('R-14: one is gone from the list when its connection is', async () => {
