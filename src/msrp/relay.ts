@@ -96,10 +96,9 @@ export class Relay implements FrameHandler<MsrpConnection> {
     this.#row = context.row
     this.#text = Buffer.from(context.kernel.octets.buffer as ArrayBuffer)
     this.#frame = new MsrpFrame(context.kernel)
-    this.#relaysRequests =
-      (context.routing.onMsrpRequest ?? defaultRouting.onMsrpRequest) === defaultRouting.onMsrpRequest
-    this.#relaysResponses =
-      (context.routing.onMsrpResponse ?? defaultRouting.onMsrpResponse) === defaultRouting.onMsrpResponse
+    const { routing } = context
+    this.#relaysRequests = routing === defaultRouting || routing.onMsrpRequest === undefined
+    this.#relaysResponses = routing === defaultRouting || routing.onMsrpResponse === undefined
     this.#forwarder = new Forwarder(context, {
       refuse: (stream, status, comment) => this.#refuse(stream, status, comment),
       accept: (stream) => {
