@@ -15,6 +15,3 @@ export type LaneIndex = Branded<number, 'LaneIndex'>
 
 /** An address (octet offset) in the shared WebAssembly memory. */
 export type Address = Branded<number, 'Address'>
-
-/** A relay session: lane << 24 | slot in that lane's session table. */
-export type SessionIndex = Branded<number, 'SessionIndex'>

@@ -117,6 +117,8 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     undo.push(stopSweeping)
 
     let feeds: LaneFeed[] = []
+    /** How often each lane has died. */
+    const deaths = map.lane.map(() => 0)
     const portOf = (lane: LaneIndex): LanePort => ({
       write: (connection, segment, octets) => transport.write(connection, segment, octets),
       close: (connection, reason) => transport.closeConnection(connection, reason),
@@ -128,7 +130,7 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     const receive = (message: LaneMessage, lane: LaneIndex) => {
       switch (message.type) {
         case 'connect':
-          transport.connect(message.host, message.port, (connection) => answer(lane, message.request, connection))
+          connectFor(lane, message.request, message.host, message.port)
           break
         case 'session-opened':
           book.opened(message)
@@ -140,10 +142,14 @@ export async function startServer(config: Config, options: ServerOptions): Promi
           log[message.level](message.fields, message.message)
       }
     }
-    const answer = (lane: LaneIndex, request: number, connection: ConnectionId | 0) => {
-      const feed = feeds[lane]
-      feed?.answered(request, connection)
-      feed?.flush()
+    const connectFor = (lane: LaneIndex, request: number, host: string, port: number) => {
+      const asked = deaths[lane]
+      transport.connect(host, port, (connection: ConnectionId | 0) => {
+        // The lane that asked may have died: its successor has made requests of its own by the same numbers.
+        if (deaths[lane] !== asked) return
+        feeds[lane]?.answered(request, connection)
+        feeds[lane]?.flush()
+      })
     }
 
     let stopLanes: () => Promise<void> | void
@@ -166,6 +172,7 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     async function replaceLane(threads: LanePool, lane: LaneIndex): Promise<void> {
       const { segments } = map.lane[lane]!
       row[C.lanesReplaced]! += 1
+      deaths[lane]! += 1
       transport.suspendLane(lane)
       book.laneDied(lane)
       await new Promise((resolve) => setTimeout(resolve, GRACE_MS))

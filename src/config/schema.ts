@@ -36,9 +36,6 @@ export interface AdminConfig extends Endpoint {
   readonly listen: string
 }
 
-/** A user: exactly one of password and HA1 values is there. */
-export type UserConfig = DeepReadonly<ConfigKeys['auth']['users'][number]>
-
 /**
  * The configuration the program runs with: every default filled in, paths absolute, addresses read, deeply frozen.
  * Durations are in seconds, sizes as each key's description says.

@@ -25,6 +25,8 @@ export class MsrpConnection extends ReaderState {
   begun = 0
   /** Octets received that the primary has not been told to be done with. */
   unconsumed = 0
+  /** The receiver whose queue it waits for, 0 when it does not. */
+  waitsFor: ConnectionId | 0 = 0
   /** We are done with it: it is being closed. */
   closing = false
   /** A routing is deciding about the first frame of the backlog … */

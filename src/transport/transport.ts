@@ -70,6 +70,8 @@ export class Transport {
   readonly #suspended = new Set<LaneIndex>()
   /** Connections we made, by host and port, to be used again (M-80). */
   readonly #outgoing = new Map<string, ConnectionId | { readonly waiting: ((id: ConnectionId | 0) => void)[] }>()
+  /** Connections that are being made. */
+  readonly #connecting = new Set<Socket>()
   readonly #drained = new Map<LaneIndex, Set<ConnectionId>>()
   #telling = false
   readonly #stopTicking: () => void
@@ -148,6 +150,7 @@ export class Transport {
     for (const { socket } of this.#early ?? []) socket.destroy()
     this.#early = null
     for (const server of this.#servers) server.close()
+    for (const socket of this.#connecting) socket.destroy(new Error('the server is closing'))
     for (const connection of this.#slots) if (connection !== undefined) this.#finish(connection)
     if (this.#count === 0) return
     const { promise, resolve } = Promise.withResolvers<void>()
@@ -216,8 +219,11 @@ export class Transport {
       allowHalfOpen: true,
       ...readOptions(this.#readBuffer, (octets) => reader.onRead(octets)),
     })
+    this.#connecting.add(socket)
+    socket.once('close', () => this.#connecting.delete(socket))
     const settle = (id: ConnectionId | 0) => {
       clearTimeout(timer)
+      this.#connecting.delete(socket)
       if (id === 0) {
         this.#outgoing.delete(key)
         socket.destroy()

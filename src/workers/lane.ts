@@ -196,6 +196,7 @@ export class Lane implements LaneFeed {
     // What the peer sent before it went is answered; its sessions are over.
     for (const session of stream.sessions) this.#endSession(session, 'sessionsClosed')
     this.#soon.delete(stream)
+    if (stream.waitsFor !== 0) this.#waiting.get(stream.waitsFor)?.delete(stream)
     this.#streams[slotOf(connection)] = undefined
     this.#outbox.flush()
     this.#port.released(connection)
@@ -253,6 +254,7 @@ export class Lane implements LaneFeed {
         const streams = this.#waiting.get(receiver)
         if (streams === undefined) this.#waiting.set(receiver, new Set([stream]))
         else streams.add(stream)
+        stream.waitsFor = receiver
         this.#connections.await(receiver, this.#index)
         // It may have drained, or gone, before the primary saw that we wait.
         if (this.#connections.waitingNow(receiver) <= 0 || !this.#connections.isOpen(receiver)) this.#tryAgain(stream)

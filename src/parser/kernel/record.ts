@@ -130,10 +130,9 @@ export const NAMES_MAX = 32
 /** The path lines of the frame read last: see memo.ts. */
 export const MEMO = 42240
 export const MEMO_OCTETS = 1024
-/** Octets where TypeScript may place a text for the kernel to look at. */
+/** Room for an id that is looked for, or made and not kept: 128 octets. */
 export const TEXT = 43584
-export const TEXT_OCTETS = 66560
-export const SCRATCH_OCTETS = 110208
+export const SCRATCH_OCTETS = 43712
 
 // Words of LIMITS.
 export const L_START_LINE = 0
