@@ -3,6 +3,7 @@ import { randomFillSync } from 'node:crypto'
 import type { Address, ConnectionId, LaneIndex } from '../ids.ts'
 import { C, type CounterKey } from '../metrics/counters.ts'
 import {
+  FORWARD_GROWTH,
   KIND_AUTH,
   KIND_OTHER,
   KIND_REPORT,
@@ -28,6 +29,18 @@ import {
   RANDOM_OCTETS,
   REPORT_NO,
   REPORT_YES,
+  RUN_FRAMES,
+  RUN_FROM,
+  RUN_MOST,
+  RUN_OCTETS,
+  RUN_OK_END,
+  RUN_OK_TO,
+  RUN_OUT,
+  RUN_POSITION,
+  RUN_RANDOM,
+  RUN_TO,
+  RUN_TO_END,
+  RUN_VISITED,
   S_FRAMES_FROM,
   S_FRAMES_TO,
   S_OCTETS_FROM,
@@ -53,6 +66,10 @@ const OTHER_BODY_MAX = 10_240
 const OTHER_SPELLING = 1
 
 // Cells of the frame path: a constant is cheaper than looking it up in the table of all cells each time.
+const FRAMES_RECEIVED_SEND = C.framesReceivedSend
+const FRAMES_RECEIVED_RESPONSE = C.framesReceivedResponse
+const RESPONSES_RECEIVED_2XX = C.responsesReceived2xx
+const OCTETS_RECEIVED = C.octetsReceived
 const FRAMES_SENT_SEND = C.framesSentSend
 const FRAMES_SENT_RESPONSE = C.framesSentResponse
 const RESPONSES_SENT_2XX = C.responsesSent2xx
@@ -65,8 +82,10 @@ const noFlags: SendFlags = {}
 /** What #route returns when it has found where the request goes. */
 const FORWARD = 3
 
-/** By how many octets a frame may grow on its way: another transaction id (twice), and the words around the paths. */
-const GROWTH = 192
+/** What the frames behind the one just taken may be like: see `more`. */
+export const NOTHING = 0
+const SENDS = 1
+const ANSWERS = 2
 
 /** For Kernel.relay: the 200 is to stand behind the frame. */
 const OK_BEHIND = 1
@@ -100,6 +119,8 @@ export class Forwarder {
   readonly #bodyMax: number
   /** Seconds since the server's epoch, as of the read that is being worked off. */
   nowSeconds = 0
+  /** NOTHING, or what `more` may take: set by who takes a frame. */
+  like = NOTHING
   // The route that `#route` has found for the request in the record.
   #destination = 0 as ConnectionId
   #visited = 0
@@ -148,11 +169,11 @@ export class Forwarder {
     const acknowledge = kind === KIND_SEND && wish === REPORT_YES
     // R-12, R-58: REPORTs have no answer, and a SEND whose sender wants to hear nothing needs none remembered.
     const tracked = kind === KIND_SEND ? wish !== REPORT_NO : kind !== KIND_REPORT
-    if (tracked && !table.hasRoom(stream.id, stream.begun)) return this.#wait(stream, 'stalledTransactions')
+    if (tracked && table.allowance(stream.id, stream.begun) <= 0) return this.#wait(stream, 'stalledTransactions')
 
     // What goes on is what came, with our transaction id; the 200 repeats two of its URIs.
-    const size = record[R_END]! - record[R_START]! + GROWTH
-    const okSize = acknowledge ? record[R_TO_LENGTH]! + record[R_FROM_LENGTH]! + GROWTH : 0
+    const size = record[R_END]! - record[R_START]! + FORWARD_GROWTH
+    const okSize = acknowledge ? record[R_TO_LENGTH]! + record[R_FROM_LENGTH]! + FORWARD_GROWTH : 0
     const room =
       destination === stream.id
         ? outbox.ensure(destination, size + okSize)
@@ -187,10 +208,79 @@ export class Forwarder {
       this.#row[RESPONSES_SENT_2XX]! += 1
       this.#row[OCTETS_SENT]! += okEnd - (toItself ? end : okAt)
     }
-    this.#countSession(record[R_END]! - record[R_START]!, end - at)
+    this.#countSession(1, record[R_END]! - record[R_START]!, end - at)
     if (!stream.trusted) this.#answers.accept(stream)
     if (flags.closeAfterSend) this.#closeDestination(destination)
+    else if (acknowledge && !toItself) this.like = SENDS
     return TAKEN
+  }
+
+  /**
+   * Takes the frames from `at` on that differ from the one just taken in nothing that was decided about it: SENDs with the
+   * same paths, in what room is left, or good answers to SENDs. Returns where the first frame begins that is another
+   * matter; RUN_FRAMES tells how many were taken if that is not `at`.
+   */
+  more(stream: MsrpConnection, at: number, end: number): number {
+    switch (this.like) {
+      case SENDS:
+        return this.#relayMore(stream, at, end)
+      case ANSWERS:
+        return this.#settleMore(stream, at, end)
+      default:
+        return at
+    }
+  }
+
+  #relayMore(stream: MsrpConnection, at: number, end: number): number {
+    const { kernel, outbox, table, connections } = this.#context
+    const { run } = kernel
+    const destination = this.#destination
+    const to = outbox.at(destination)
+    const okTo = outbox.at(stream.id)
+    run[RUN_TO] = to
+    run[RUN_TO_END] = to + outbox.room(destination)
+    run[RUN_OK_TO] = okTo
+    run[RUN_OK_END] = okTo + outbox.room(stream.id)
+    const random = Math.floor((RANDOM_OCTETS - this.#randomAt) / TID_SECRET_OCTETS)
+    run[RUN_MOST] = Math.min(table.allowance(stream.id, stream.begun), random)
+    run[RUN_RANDOM] = kernel.scratch + RANDOM + this.#randomAt
+    run[RUN_FROM] = stream.id
+    run[RUN_OUT] = destination
+    run[RUN_POSITION] = connections.queuedPosition(destination)
+    run[RUN_VISITED] = this.#visited
+    const next = kernel.relayRun(at, end)
+    const frames = run[RUN_FRAMES]!
+    if (frames === 0) return at
+    this.#randomAt += frames * TID_SECRET_OCTETS
+    stream.begun = (stream.begun + frames) | 0
+    outbox.commit(destination, run[RUN_TO]!)
+    outbox.commit(stream.id, run[RUN_OK_TO]!)
+    const octetsIn = run[RUN_OCTETS]!
+    const octetsOut = run[RUN_TO]! - to
+    const row = this.#row
+    row[FRAMES_RECEIVED_SEND]! += frames
+    row[OCTETS_RECEIVED]! += octetsIn
+    row[FRAMES_SENT_SEND]! += frames
+    row[RELAYED]! += frames
+    row[FRAMES_SENT_RESPONSE]! += frames
+    row[RESPONSES_SENT_2XX]! += frames
+    row[OCTETS_SENT]! += octetsOut + run[RUN_OK_TO]! - okTo
+    this.#countSession(frames, octetsIn, octetsOut)
+    return next
+  }
+
+  #settleMore(stream: MsrpConnection, at: number, end: number): number {
+    const { kernel } = this.#context
+    const { run } = kernel
+    run[RUN_OUT] = stream.id
+    const next = kernel.settleRun(at, end)
+    const frames = run[RUN_FRAMES]!
+    const row = this.#row
+    row[FRAMES_RECEIVED_RESPONSE]! += frames
+    row[OCTETS_RECEIVED]! += run[RUN_OCTETS]!
+    row[RESPONSES_RECEIVED_2XX]! += frames
+    row[ACKNOWLEDGED]! += frames
+    return next
   }
 
   /** Settles the transaction of the response in the record, or drops it (R-60). */
@@ -206,8 +296,10 @@ export class Forwarder {
     const status = record[R_STATUS]!
     if (transactions.kind(transaction) === KIND_SEND) {
       // R-63: the answer to a SEND ends here.
-      if (status >= 200 && status <= 299) this.#row[ACKNOWLEDGED]! += 1
-      else {
+      if (status >= 200 && status <= 299) {
+        this.#row[ACKNOWLEDGED]! += 1
+        this.like = ANSWERS
+      } else {
         this.#count('deliveriesRejected')
         this.#report(transaction, status, this.#comment(status)) // R-61
       }
@@ -404,7 +496,7 @@ export class Forwarder {
       this.#count('droppedClosedConnection')
       return
     }
-    if (!outbox.ensure(upstream, this.#record[R_END]! - this.#record[R_START]! + GROWTH)) {
+    if (!outbox.ensure(upstream, this.#record[R_END]! - this.#record[R_START]! + FORWARD_GROWTH)) {
       this.#count('droppedClosedConnection')
       return
     }
@@ -466,13 +558,13 @@ export class Forwarder {
    * Frames and octets of the sessions at both ends, for their records. Frames of one read mostly belong to the same
    * sessions: they are added up here, as adding to shared memory is dear, until `settleCounts`.
    */
-  #countSession(octetsIn: number, octetsOut: number): void {
+  #countSession(frames: number, octetsIn: number, octetsOut: number): void {
     if (this.#fromEntry !== this.#countedFrom || this.#toEntry !== this.#countedTo) {
       this.settleCounts()
       this.#countedFrom = this.#fromEntry
       this.#countedTo = this.#toEntry
     }
-    this.#countedFrames += 1
+    this.#countedFrames += frames
     this.#countedIn += octetsIn
     this.#countedOut += octetsOut
   }

@@ -17,6 +17,7 @@ import {
   R_START,
   REPORT_NO,
   REPORT_YES,
+  RUN_FRAMES,
 } from '../parser/kernel/record.ts'
 import { MsrpFrame } from '../parser/msrp/frame.ts'
 import { mayAnswerMalformed } from '../parser/msrp/malformed.ts'
@@ -37,7 +38,7 @@ import type {
 import { answer } from './compose.ts'
 import type { MsrpConnection } from './connection.ts'
 import type { RelayContext } from './context.ts'
-import { Forwarder, responsesSent } from './forward.ts'
+import { Forwarder, NOTHING, responsesSent } from './forward.ts'
 import type { Ending } from './transactions.ts'
 
 /** Unsuccessful requests of a peer that has had no success: more, and it is closed. */
@@ -128,6 +129,7 @@ export class Relay implements FrameHandler<MsrpConnection> {
     const kind = record[R_KIND]!
     const decided = stream.decided
     this.handled++
+    this.#forwarder.like = NOTHING
     if (decided === null) {
       this.#row[framesReceived[kind]!]! += 1
       this.#row[OCTETS_RECEIVED]! += record[R_END]! - record[R_START]!
@@ -153,6 +155,14 @@ export class Relay implements FrameHandler<MsrpConnection> {
     if (disposition === STALL && decided === null && !stream.deciding) this.#uncount(kind)
     if (disposition === STALL && decided !== null) stream.decided = decided
     return stream.closing ? CLOSE : disposition
+  }
+
+  more(stream: MsrpConnection, at: number, end: number): number {
+    // An operator's routing decides about each frame, and a stream that is being closed takes no more.
+    if (!this.#relaysRequests || !this.#relaysResponses || stream.closing) return at
+    const next = this.#forwarder.more(stream, at, end)
+    if (next > at) this.handled += this.#context.kernel.run[RUN_FRAMES]!
+    return next
   }
 
   broken(stream: MsrpConnection, what: typeof FRAME_BAD_START_LINE | typeof FRAME_HEADER_LIMIT): void {

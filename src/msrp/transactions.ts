@@ -8,21 +8,33 @@ import {
   R_TO_LENGTH,
   R_TRANSACTION_STATE,
   REPORT_YES,
+  RUN_BEGUN,
+  RUN_FREE,
   T_BODY_LENGTH,
+  T_CLAIMED,
   T_DEADLINE,
+  T_FREE,
   T_FROM_LENGTH,
+  T_GENERATION,
   T_IN_CONNECTION,
   T_MESSAGE_ID_LENGTH,
   T_NEXT,
   T_OUT_CONNECTION,
   T_POSITION,
+  T_SENDING,
   T_STATE,
+  T_STATE_MASK,
   T_TEXTS,
   T_URI_LENGTH,
+  T_WAITING,
   T_WHAT,
   TEXTS_HEAD,
+  TEXTS_MAX,
   TEXTS_OCTETS,
   TRANSACTION_OCTETS,
+  TRANSACTIONS_FREE_LIST,
+  TRANSACTIONS_FREED,
+  TRANSACTIONS_USED,
 } from '../parser/kernel/record.ts'
 import type { Kernel } from '../parser/kernel.ts'
 import type { Connections } from '../workers/connections.ts'
@@ -42,29 +54,12 @@ import { giveSegment, type SegmentPool } from '../workers/segments.ts'
  * Who swaps SENDING or WAITING for CLAIMED, any lane or the sweep of the owning lane, has the record to itself until it
  * frees it. The 30 s (R-45) begin when the octets have left, which the sweep notices within its period.
  */
-const FREE = 0
-const SENDING = 1
-const WAITING = 2
-const CLAIMED = 3
-const GENERATION = 4
-const STATE_MASK = 0x7fffffff
-
-/** Words of a table's control block, which the owning lane and those that free share. */
-export const TRANSACTION_CONTROL_WORDS = 3
-const FREE_LIST = 0
-/** Records freed by other lanes so far, modulo 2^32. */
-const FREED = 1
-/** Records ever used: nobody need look further. */
-const USED = 2
-
-/** Octets of text that fit the table of texts; 16 of the rest are margin. */
-const TEXT_MAX = TEXTS_OCTETS - TEXTS_HEAD - 16
 
 /** Where a lane's transactions lie. */
 export interface TransactionPlace {
   readonly first: Address
   readonly texts: Address
-  /** Word index of TRANSACTION_CONTROL_WORDS words. */
+  /** Word index of the control words, TRANSACTIONS_*, which the owning lane and those that free share. */
   readonly control: number
   readonly max: number
 }
@@ -105,8 +100,8 @@ export class Transactions {
     const at = record >> 2
     const seen = kernel.record[R_TRANSACTION_STATE]!
     const state = seen & 3
-    if ((state !== SENDING && state !== WAITING) || this.#words[at + T_OUT_CONNECTION] !== connection) return false
-    return Atomics.compareExchange(this.#words, at + T_STATE, seen, (seen & ~3) | CLAIMED) === seen
+    if ((state !== T_SENDING && state !== T_WAITING) || this.#words[at + T_OUT_CONNECTION] !== connection) return false
+    return Atomics.compareExchange(this.#words, at + T_STATE, seen, (seen & ~3) | T_CLAIMED) === seen
   }
 
   kind(record: Address): number {
@@ -160,23 +155,23 @@ export class Transactions {
     const at = record >> 2
     const words = this.#words
     const state = words[at + T_STATE]!
-    assert((state & 3) === CLAIMED, 'only who has claimed a transaction frees it')
+    assert((state & 3) === T_CLAIMED, 'only who has claimed a transaction frees it')
     this.#connections.settle(words[at + T_IN_CONNECTION]! as ConnectionId)
     const place = this.#places[lane]!
     const texts = words[at + T_TEXTS]! as Address
     if (texts < place.texts || texts >= place.texts + place.max * TEXTS_OCTETS) giveSegment(words, texts)
     // Nobody else writes it while it is claimed, and it is shown to others by the list it goes to.
-    words[at + T_STATE] = ((state & ~3) + GENERATION) & STATE_MASK
+    words[at + T_STATE] = ((state & ~3) + T_GENERATION) & T_STATE_MASK
     if (lane === own.lane) {
       own.recycle(record)
       return
     }
     const { control } = place
-    Atomics.add(words, control + FREED, 1)
-    let top = Atomics.load(words, control + FREE_LIST)
+    Atomics.add(words, control + TRANSACTIONS_FREED, 1)
+    let top = Atomics.load(words, control + TRANSACTIONS_FREE_LIST)
     for (;;) {
       words[at + T_NEXT] = top
-      const seen = Atomics.compareExchange(words, control + FREE_LIST, top, record)
+      const seen = Atomics.compareExchange(words, control + TRANSACTIONS_FREE_LIST, top, record)
       if (seen === top) return
       top = seen
     }
@@ -195,10 +190,8 @@ export class TransactionTable {
   readonly #pool: SegmentPool
   readonly #epochMs: number
   readonly lane: LaneIndex
-  /** Records begun and not recycled by this lane, modulo 2^32. */
-  #begun = 0
-  /** Free records that no other lane sees, linked by T_NEXT: only when they run out is the shared list looked at. */
-  #free: Address | 0 = 0
+  /** RUN_FREE, RUN_BEGUN: the kernel takes from and gives to the same list. */
+  readonly #run: Int32Array
 
   /** Takes over the table, all free: as it is at first, or as `clearTransactions` has left it. */
   constructor(
@@ -212,6 +205,9 @@ export class TransactionTable {
     this.lane = lane
     this.#kernel = kernel
     this.#words = kernel.words
+    this.#run = kernel.run
+    this.#run[RUN_FREE] = 0
+    this.#run[RUN_BEGUN] = 0
     this.#place = place
     this.#connections = connections
     this.#pool = pool
@@ -219,17 +215,18 @@ export class TransactionTable {
   }
 
   get open(): number {
-    return (this.#begun - this.#words[this.#place.control + FREED]!) | 0
+    return (this.#run[RUN_BEGUN]! - this.#words[this.#place.control + TRANSACTIONS_FREED]!) | 0
   }
 
   /**
-   * Whether one more request may be forwarded from a connection that has sent `begun` of them so far (modulo 2^32). One
+   * How many more requests may be forwarded from a connection that has sent `begun` of them so far (modulo 2^32). One
    * sender gets no more than a quarter of what is free, so that one who floods a receiver that never answers cannot take
    * the table from the others.
    */
-  hasRoom(connection: ConnectionId, begun: number): boolean {
+  allowance(connection: ConnectionId, begun: number): number {
     const free = this.#place.max - this.open
-    return free > 0 && ((begun - this.#connections.settled(connection)) | 0) < Math.max(64, free >> 2)
+    const outstanding = (begun - this.#connections.settled(connection)) | 0
+    return Math.min(free, Math.max(64, free >> 2) - outstanding)
   }
 
   /**
@@ -238,30 +235,31 @@ export class TransactionTable {
   take(): Address | 0 {
     const words = this.#words
     const { control, first, max } = this.#place
-    if (this.#free === 0 && words[control + FREE_LIST] !== 0) {
+    const run = this.#run
+    if (run[RUN_FREE] === 0 && words[control + TRANSACTIONS_FREE_LIST] !== 0) {
       // All that other lanes have freed, at once.
-      this.#free = Atomics.exchange(words, control + FREE_LIST, 0) as Address
+      run[RUN_FREE] = Atomics.exchange(words, control + TRANSACTIONS_FREE_LIST, 0)
     }
-    const record = this.#free
+    const record = run[RUN_FREE]! as Address | 0
     if (record !== 0) {
-      this.#free = words[(record >> 2) + T_NEXT]! as Address
+      run[RUN_FREE] = words[(record >> 2) + T_NEXT]!
       return record
     }
-    const used = words[control + USED]!
+    const used = words[control + TRANSACTIONS_USED]!
     if (used === max) return 0
-    words[control + USED] = used + 1
+    words[control + TRANSACTIONS_USED] = used + 1
     return (first + used * TRANSACTION_OCTETS) as Address
   }
 
   /** Puts a taken record back that was not begun. */
   untake(record: Address): void {
-    this.#words[(record >> 2) + T_NEXT] = this.#free
-    this.#free = record
+    this.#words[(record >> 2) + T_NEXT] = this.#run[RUN_FREE]!
+    this.#run[RUN_FREE] = record
   }
 
   /** Takes a record of its own back that was begun. */
   recycle(record: Address): void {
-    this.#begun = (this.#begun - 1) | 0
+    this.#run[RUN_BEGUN]! -= 1
     this.untake(record)
   }
 
@@ -279,7 +277,7 @@ export class TransactionTable {
     const kept = this.#kernel.record
     const texts = kept[R_MESSAGE_ID_LENGTH]! + kept[R_FROM_LENGTH]! + kept[R_TO_LENGTH]! + kept[R_TID_LENGTH]!
     let place = this.#place.texts + this.slotOf(record) * TEXTS_OCTETS
-    if (texts > TEXT_MAX) {
+    if (texts > TEXTS_MAX) {
       place = this.#pool.take(texts + TEXTS_HEAD)
       if (place === 0) return false
     }
@@ -287,9 +285,9 @@ export class TransactionTable {
     words[at + T_OUT_CONNECTION] = to
     words[at + T_IN_CONNECTION] = from
     words[at + T_POSITION] = this.#connections.queuedPosition(to)
-    this.#begun = (this.#begun + 1) | 0
+    this.#run[RUN_BEGUN]! += 1
     // Plain, as another lane can only learn of it by a response, which goes through the primary.
-    words[at + T_STATE] = (words[at + T_STATE]! & ~3) | SENDING
+    words[at + T_STATE] = (words[at + T_STATE]! & ~3) | T_SENDING
     return true
   }
 
@@ -300,22 +298,22 @@ export class TransactionTable {
   sweep(now: number, timeoutMs: number, end: (record: Address, why: Ending) => void): void {
     const words = this.#words
     const nowMs = now - this.#epochMs
-    const used = words[this.#place.control + USED]!
+    const used = words[this.#place.control + TRANSACTIONS_USED]!
     for (let i = 0, at = this.#place.first >> 2; i < used; i++, at += TRANSACTION_OCTETS >> 2) {
       const seen = Atomics.load(words, at + T_STATE)
       const state = seen & 3
-      if (state === FREE || state === CLAIMED) continue
+      if (state === T_FREE || state === T_CLAIMED) continue
       const to = words[at + T_OUT_CONNECTION]! as ConnectionId
       let why: Ending | null = null
       if (!this.#connections.isOpen(to)) why = 'leg-gone'
-      else if (state === SENDING) {
+      else if (state === T_SENDING) {
         if (!this.#connections.hasLeft(to, words[at + T_POSITION]!)) continue
         // Modulo 2^32, as a 32-bit count of milliseconds turns over every 49 days.
         words[at + T_DEADLINE] = nowMs + timeoutMs
-        Atomics.compareExchange(words, at + T_STATE, seen, (seen & ~3) | WAITING)
+        Atomics.compareExchange(words, at + T_STATE, seen, (seen & ~3) | T_WAITING)
       } else if (((nowMs - words[at + T_DEADLINE]!) | 0) >= 0) why = 'timed-out'
       if (why === null) continue
-      if (Atomics.compareExchange(words, at + T_STATE, seen, (seen & ~3) | CLAIMED) === seen) {
+      if (Atomics.compareExchange(words, at + T_STATE, seen, (seen & ~3) | T_CLAIMED) === seen) {
         end((at << 2) as Address, why)
       }
     }
@@ -327,12 +325,12 @@ export class TransactionTable {
  * is the dead lane's too.
  */
 export function clearTransactions(words: Int32Array, { first, control }: TransactionPlace): void {
-  const used = words[control + USED]!
+  const used = words[control + TRANSACTIONS_USED]!
   for (let i = 0, at = first >> 2; i < used; i++, at += TRANSACTION_OCTETS >> 2) {
     // The next generation: a response that still comes finds nothing.
-    Atomics.store(words, at + T_STATE, ((words[at + T_STATE]! & ~3) + GENERATION) & STATE_MASK)
+    Atomics.store(words, at + T_STATE, ((words[at + T_STATE]! & ~3) + T_GENERATION) & T_STATE_MASK)
   }
-  for (const word of [FREE_LIST, FREED, USED]) Atomics.store(words, control + word, 0)
+  for (const word of [TRANSACTIONS_FREE_LIST, TRANSACTIONS_FREED, TRANSACTIONS_USED]) Atomics.store(words, control + word, 0)
 }
 
 /** Whether the original sender is to hear of it when no response comes (R-45). */

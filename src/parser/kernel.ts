@@ -12,6 +12,7 @@ import {
   L_START_LINE,
   LIMITS,
   PATH_URIS_MAX,
+  RUN,
   START_LINE_MAX,
 } from './kernel/record.ts'
 
@@ -53,6 +54,8 @@ interface KernelExports {
   relay(to: number, okTo: number, record: number, lane: number, slot: number, random: number, visited: number): void
   home(): number
   uriHash(index: number, seed: number): number
+  relayRun(start: number, end: number): number
+  settleRun(start: number, end: number): number
 }
 
 /** One lane's instance of the parser kernel and its views of the shared memory. */
@@ -62,6 +65,8 @@ export interface Kernel extends Readonly<KernelExports> {
   /** The frame record as 32-bit words: index with the R_* constants. */
   readonly record: Int32Array
   readonly recordFloats: Float64Array
+  /** The words RUN_* of `relayRun` and `settleRun`. */
+  readonly run: Int32Array
   readonly octets: Uint8Array
   readonly words: Int32Array
 }
@@ -106,6 +111,7 @@ export function createKernel(
     scratch,
     record: new Int32Array(buffer, scratch, 64),
     recordFloats: new Float64Array(buffer, scratch, 32),
+    run: new Int32Array(buffer, scratch + RUN, 32),
     octets: new Uint8Array(buffer),
     words: new Int32Array(buffer),
   }

@@ -1,7 +1,8 @@
 import type { Address, ConnectionId, ConnectionSlot, LaneIndex } from '../ids.ts'
+import { CONNECTION_ID, CONNECTION_SETTLED, CONNECTION_SLOT_MASK } from '../parser/kernel/record.ts'
 
 /*
- * What threads share of a connection, 32 octets each:
+ * What threads share of a connection, CONNECTION_OCTETS each:
  *
  *   id        the connection in this slot, 0 when there is none
  *   queued    octets of segments that lanes have ever sent to it      (modulo 2^32)
@@ -19,19 +20,17 @@ import type { Address, ConnectionId, ConnectionSlot, LaneIndex } from '../ids.ts
  * for each lane, as a lane looks before each frame.
  */
 
-export const CONNECTION_OCTETS = 32
-
-const ID = 0
+const ID = CONNECTION_ID
 const QUEUED = 1
 const WRITTEN = 2
 const WAITERS = 3
 const CONSUMED = 4
 const HUNGRY = 5
 const LANE = 6
-const SETTLED = 7
+const SETTLED = CONNECTION_SETTLED
 
 const SLOT_BITS = 20
-const SLOT_MASK = (1 << SLOT_BITS) - 1
+const SLOT_MASK = CONNECTION_SLOT_MASK
 const GENERATION_MASK = (1 << 11) - 1
 
 /** Most connections a table can hold. */

@@ -23,6 +23,11 @@ import {
   L_TRANSACTIONS_MAX,
   L_TRANSACTIONS_STRIDE,
   LIMITS,
+  RUN_BODY_MAX,
+  RUN_CONNECTIONS,
+  RUN_CONTROL,
+  RUN_LANE,
+  RUN_TEXTS,
 } from '../parser/kernel/record.ts'
 import { createKernel, type Kernel } from '../parser/kernel.ts'
 import { MsrpReader } from '../parser/msrp/reader.ts'
@@ -375,5 +380,10 @@ function laneKernel(index: LaneIndex, { map, memory, kernel: module, config }: L
   words[L_TRANSACTIONS_FIRST] = first.transactions
   words[L_TRANSACTIONS_STRIDE] = stride
   words[L_TRANSACTIONS_MAX] = map.maxTransactions
+  kernel.run[RUN_LANE] = index
+  kernel.run[RUN_CONNECTIONS] = map.connections
+  kernel.run[RUN_CONTROL] = transactionPlaces(map)[0]!.control * 4
+  kernel.run[RUN_TEXTS] = first.texts
+  kernel.run[RUN_BODY_MAX] = limits.body
   return kernel
 }

@@ -3,6 +3,7 @@ import type { Address } from '../ids.ts'
 import { SharedCounters } from '../metrics/counters.ts'
 import type { TransactionPlace } from '../msrp/transactions.ts'
 import {
+  CONNECTION_OCTETS,
   END_LINE_MAX,
   HEAD_MAX,
   LANES_MAX,
@@ -14,7 +15,7 @@ import {
 } from '../parser/kernel/record.ts'
 import { frameLimits } from '../parser/kernel.ts'
 import { WORK_OCTETS } from '../parser/msrp/reader.ts'
-import { CONNECTION_OCTETS, INPUT_WINDOW } from './connections.ts'
+import { INPUT_WINDOW } from './connections.ts'
 import { RING_CONTROL_OCTETS, RING_RECORD_OCTETS } from './ring.ts'
 import { SEGMENT_POOL_WORDS, segmentCapacityMax } from './segments.ts'
 
@@ -71,7 +72,7 @@ export const INPUT_OCTETS = 4 << 20
 // Words of a control block.
 /** 1 while something was announced since the owner last looked: see Doorbell. */
 export const CONTROL_BELL = 0
-/** TRANSACTION_CONTROL_WORDS words of the lane's transactions. */
+/** The control words of the lane's transactions, TRANSACTIONS_*. */
 const CONTROL_TRANSACTIONS = 16
 /** How far the lane has given input octets back (an address). */
 export const CONTROL_INPUT_READ = 32

@@ -87,7 +87,12 @@ export class Outbox {
     return this.#next[slotOf(connection)] as Address
   }
 
-  /** A whole frame has been written, up to `end`. */
+  /** Octets that can be written at `at(connection)`, after `ensure`. */
+  room(connection: ConnectionId): number {
+    return this.#room[slotOf(connection)]!
+  }
+
+  /** Whole frames have been written, up to `end`. */
   commit(connection: ConnectionId, end: number): void {
     const slot = slotOf(connection)
     const octets = end - this.#next[slot]!

@@ -88,6 +88,7 @@ export const createKernelReader: CreateReader = (options) => {
         const respond = mayAnswerMalformed(kernel.record) ? 'respond-400-and-close' : 'close'
         events.push({ type: 'error', cls: 'header-limit', start: startOf(kernel), respond })
       },
+      more: (_stream, at) => at,
       memoryShort() {
         throw new Error('the test pool is exhausted')
       },

@@ -1,13 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Address, ConnectionId, ConnectionSlot, LaneIndex } from '../../src/ids.ts'
-import {
-  CONNECTION_OCTETS,
-  CONNECTIONS_MAX,
-  Connections,
-  nextConnectionId,
-  slotOf,
-} from '../../src/workers/connections.ts'
+import { CONNECTION_OCTETS } from '../../src/parser/kernel/record.ts'
+import { CONNECTIONS_MAX, Connections, nextConnectionId, slotOf } from '../../src/workers/connections.ts'
 import { RingConsumer, RingProducer } from '../../src/workers/ring.ts'
 import { Random } from '../support/random.ts'
 import {

@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { parseConfig } from '../../src/config/load.ts'
 import { SharedCounters } from '../../src/metrics/counters.ts'
 import {
+  CONNECTION_OCTETS,
   SCRATCH_OCTETS,
   SESSION_OCTETS,
   SLOTS_MAX,
@@ -11,7 +12,7 @@ import {
   TRANSACTION_OCTETS,
 } from '../../src/parser/kernel/record.ts'
 import { WORK_OCTETS } from '../../src/parser/msrp/reader.ts'
-import { CONNECTION_OCTETS, CONNECTIONS_MAX } from '../../src/workers/connections.ts'
+import { CONNECTIONS_MAX } from '../../src/workers/connections.ts'
 import {
   createMemory,
   INPUT_OCTETS,

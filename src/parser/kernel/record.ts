@@ -132,7 +132,39 @@ export const MEMO = 42240
 export const MEMO_OCTETS = 1024
 /** Room for an id that is looked for, or made and not kept: 128 octets. */
 export const TEXT = 43584
-export const SCRATCH_OCTETS = 43712
+/** What `relayRun` and `settleRun` work on: words RUN_*. */
+export const RUN = 43712
+export const SCRATCH_OCTETS = 43840
+
+// Words of RUN, set once a lane: its index; where the connections are, and the control words and texts of lane 0's
+// transactions (those of other lanes follow by L_TRANSACTIONS_STRIDE); octets of body that may go on.
+export const RUN_LANE = 0
+export const RUN_CONNECTIONS = 1
+export const RUN_CONTROL = 2
+export const RUN_TEXTS = 3
+export const RUN_BODY_MAX = 4
+// Kept up to date by whoever takes and frees: the free transactions that no other lane sees, linked by T_NEXT, and how many
+// have been begun and not come back to that list, modulo 2^32.
+export const RUN_FREE = 5
+export const RUN_BEGUN = 6
+// `relayRun`: where the next frame and the next 200 go and where the room for them ends; most frames; random octets; the
+// connections that frames come from and go to, what is queued for the latter, and the URIs of ours that they visit.
+export const RUN_TO = 8
+export const RUN_TO_END = 9
+export const RUN_OK_TO = 10
+export const RUN_OK_END = 11
+export const RUN_MOST = 12
+export const RUN_RANDOM = 13
+export const RUN_FROM = 14
+export const RUN_OUT = 15
+export const RUN_POSITION = 16
+export const RUN_VISITED = 17
+/** Result of both: frames, and their octets. */
+export const RUN_FRAMES = 18
+export const RUN_OCTETS = 19
+
+/** By how many octets a frame may grow on its way: another transaction id (twice), and the words around the paths. */
+export const FORWARD_GROWTH = 192
 
 // Words of LIMITS.
 export const L_START_LINE = 0
@@ -219,6 +251,27 @@ export const T_TEXTS = 15
  */
 export const TEXTS_OCTETS = 448
 export const TEXTS_HEAD = 16
+/** Octets of text that fit: TEXTS_OCTETS - TEXTS_HEAD - 16. */
+export const TEXTS_MAX = 416
+
+// What is shared of a transaction's state: generation << 2 | one of these (see msrp/transactions.ts).
+export const T_FREE = 0
+export const T_SENDING = 1
+export const T_WAITING = 2
+export const T_CLAIMED = 3
+export const T_GENERATION = 4
+export const T_STATE_MASK = 0x7fffffff
+// Control words of a lane's transactions: the records that other lanes have freed, how many they were (modulo 2^32), and
+// records ever used.
+export const TRANSACTIONS_FREE_LIST = 0
+export const TRANSACTIONS_FREED = 1
+export const TRANSACTIONS_USED = 2
+
+// What is shared of a connection (see workers/connections.ts): octets, bits of the id that are the slot, and the words used here.
+export const CONNECTION_OCTETS = 32
+export const CONNECTION_SLOT_MASK = 0xfffff
+export const CONNECTION_ID = 0
+export const CONNECTION_SETTLED = 7
 
 // Table addresses, in the words after LIMITS, set once per lane.
 export const L_LANES = 8

@@ -42,6 +42,11 @@ export type Disposition = typeof TAKEN | typeof STALL | typeof CLOSE
 export interface FrameHandler<Stream extends ReaderState> {
   /** A whole frame, well formed or not (R_ERROR). After an over-long body (`swallowed`) the body is not in memory. */
   frame(stream: Stream, swallowed: boolean): Disposition
+  /**
+   * A frame has been taken, and more octets follow it, from `at` to `end`. Frames that are like it may be taken at once.
+   * Returns where the first frame begins that has not been.
+   */
+  more(stream: Stream, at: number, end: number): number
   /** FRAME_BAD_START_LINE or FRAME_HEADER_LIMIT: framing is lost (M-60). The stream reads nothing more. */
   broken(stream: Stream, what: typeof FRAME_BAD_START_LINE | typeof FRAME_HEADER_LIMIT): void
   /** No memory is left to keep an unfinished frame in: the stream has stalled, as by STALL. */
@@ -203,7 +208,7 @@ export class MsrpReader<Stream extends ReaderState> {
           else if (verdict === CLOSE) this.forget(stream)
           if (verdict !== TAKEN) return
           stream.strays = 0
-          at = next
+          at = next < end ? handler.more(stream, next, end) : next
           break
         }
         case FRAME_INCOMPLETE_HEAD:

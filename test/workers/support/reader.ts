@@ -91,6 +91,7 @@ export function newReader(options: { largest?: number; bodyMax?: number } = {}) 
         return verdict
       },
       broken: () => expect.fail('a stream of well-formed frames is never broken'),
+      more: (_stream, at) => at,
       memoryShort(stream) {
         stream.memoryShort++
       },

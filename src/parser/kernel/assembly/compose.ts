@@ -34,13 +34,13 @@ export function slotAt(p: usize): i32 {
 }
 
 @inline
-function startLine(to: usize, tid: usize, length: usize): usize {
+export function startLine(to: usize, tid: usize, length: usize): usize {
   store<u64>(to, MSRP)
   return copy(to + 5, tid, length)
 }
 
 @inline
-function endLine(to: usize, tid: usize, length: usize, flag: u8): usize {
+export function endLine(to: usize, tid: usize, length: usize, flag: u8): usize {
   store<u64>(to, HYPHENS)
   to = copy(to + 7, tid, length)
   store<u8>(to, flag)
@@ -59,7 +59,7 @@ function uris(to: usize, table: usize, first: i32, count: i32): usize {
 }
 
 /** To-Path without its first `visited` URIs and From-Path with them in front, last visited leftmost (R-42, R-16). */
-function paths(to: usize, visited: i32): usize {
+export function paths(to: usize, visited: i32): usize {
   const count = get(R_TO_COUNT)
   const blanks = get(R_PATH_BLANKS) != 0
   to = copy(to, TO_PATH, 9)
@@ -98,6 +98,12 @@ export function forward(to: usize, tid: usize, length: usize, visited: i32): usi
   } else to = copy(to, get(R_METHOD), get(R_METHOD_LENGTH))
   store<u16>(to, CRLF)
   to = paths(to + 2, visited)
+  return behindPaths(to, tid, length)
+}
+
+/** The frame of the record from the line after its paths on (R-43), ended by another transaction id. */
+@inline
+export function behindPaths(to: usize, tid: usize, length: usize): usize {
   const rest = <usize>get(R_REST)
   if (get(R_HAS_BODY) != 0) {
     to = copy(to, rest, <usize>get(R_HEAD_END) + get(R_BODY_LENGTH) - rest)
@@ -107,16 +113,21 @@ export function forward(to: usize, tid: usize, length: usize, visited: i32): usi
   return endLine(to, tid, length, <u8>get(R_FLAG))
 }
 
-/** Writes the 200 that answers the record's SEND towards its previous hop (M-50, R-40). Returns the address after it. */
-export function ok(to: usize): usize {
-  const tid = <usize>get(R_TID)
-  const length = <usize>get(R_TID_LENGTH)
-  to = startLine(to, tid, length)
+/** " 200 OK" and the paths of the answer to the record's SEND (M-50). */
+@inline
+export function okPaths(to: usize): usize {
   to = copy(to, OK, 18)
   to = uris(to, R + FROM_URIS, 0, 1)
   to = copy(to, FROM_PATH, 13)
   to = uris(to, R + TO_URIS, 0, 1)
   store<u16>(to, CRLF)
-  return endLine(to + 2, tid, length, 36)
+  return to + 2
+}
+
+/** Writes the 200 that answers the record's SEND towards its previous hop (M-50, R-40). Returns the address after it. */
+export function ok(to: usize): usize {
+  const tid = <usize>get(R_TID)
+  const length = <usize>get(R_TID_LENGTH)
+  return endLine(okPaths(startLine(to, tid, length)), tid, length, 36)
 }
 

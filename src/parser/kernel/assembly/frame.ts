@@ -48,6 +48,9 @@ const SEVEN: u64 = 0xffffffffffffff
 /** Start of this lane's scratch area: the record stands there. */
 export let R: usize = 0
 
+/** The paths of the frame read last equal those of the frame before it, octet for octet. */
+export let pathsAsBefore: bool = false
+
 export function setScratch(scratch: usize): void {
   R = scratch
   forgetPaths()
@@ -435,7 +438,8 @@ export function frame(p: usize, end: usize, from: usize): i32 {
   let hasBody = false
   const firstLine = p
   // As many lines and octets as the last frame's paths are within every limit, or it would not have been kept.
-  if (samePaths(p, end)) {
+  pathsAsBefore = samePaths(p, end)
+  if (pathsAsBefore) {
     p = <usize>get(R_REST)
     lines = 2
     entries = 2

@@ -13,11 +13,12 @@ import {
 } from '../record'
 
 @inline
-function limit(word: i32): u32 {
+export function limit(word: i32): u32 {
   return load<u32>(R + LIMITS + (<usize>word << 2))
 }
 
-function word(base: usize, index: i32): usize {
+@inline
+export function word(base: usize, index: i32): usize {
   return base + (<usize>index << 2)
 }
 
@@ -116,8 +117,13 @@ export function home(): usize {
  * record. That it is still open is for the caller to establish (T_STATE).
  */
 export function transaction(): usize {
-  const tid = <usize>get(R_TID)
   store<i32>(word(R, R_TO_OURS), handedOut(0) != 0 ? 1 : 0)
+  return answered()
+}
+
+/** As `transaction`, but for R_TO_OURS. */
+export function answered(): usize {
+  const tid = <usize>get(R_TID)
   if (get(R_TID_LENGTH) != TID_OCTETS) return 0
   const lane = value(load<u8>(tid))
   const slot = slotAt(tid + 1)
@@ -147,7 +153,7 @@ export function uriHash(index: i32, seed: i32): i32 {
  * Keeps in transaction record `at`, and in the texts that it points to, what a REPORT about the record's SEND needs
  * (R-49), or, for another method, the upstream transaction id (R-62).
  */
-function keep(at: usize, visited: i32): void {
+export function keep(at: usize, visited: i32): void {
   const kind = get(R_KIND)
   store<i32>(word(at, T_WHAT), kind | ((get(R_FAILURE_REPORT) & 255) << 8) | (visited << 16))
   const texts = <usize>load<i32>(word(at, T_TEXTS))
