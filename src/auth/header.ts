@@ -1,12 +1,15 @@
 /**
  * The header values of digest authentication (RFC 7616 §3.3 - §3.5): WWW-Authenticate, Authorization and
- * Authentication-Info (M-38). Values come in as text decoded from UTF-8, without the header's name and line end.
+ * Authentication-Info (M-38), and those of tokens (RFC 6750, RFC 8898). Proxy-Authenticate and its like have the same
+ * values. Values come in as text decoded from UTF-8, without the header's name and line end.
  */
 import { isUtf8 } from 'node:buffer'
 import type { Result } from '../errors.ts'
 
 /** Longer values are refused unread: some ten times what real clients send. */
 export const headerCharsMax = 4096
+/** Longer tokens are refused unread: those of large issuers have some two thousand characters. */
+export const tokenCharsMax = 8192
 /** More parameters are refused: RFC 7616 knows 13. */
 export const parametersMax = 32
 
@@ -38,6 +41,15 @@ export interface Credentials {
   /** Eight hex digits, as written (they are hashed as written). */
   readonly nc: string | null
   readonly cnonce: string | null
+}
+
+/** What a server asks for instead of a digest: a token (RFC 6750 §3, RFC 8898 §4). */
+export interface BearerChallenge {
+  readonly realm: string
+  /** Where to get tokens, an https URL; null: the client has to know. */
+  readonly authzServer: string | null
+  /** The token shown is not a good one. Without: none was shown. */
+  readonly invalid: boolean
 }
 
 /** What a server asks for (WWW-Authenticate). */
@@ -154,6 +166,15 @@ export function parseCredentials(value: string): Result<Credentials, HeaderError
   }
 }
 
+/** The token of an Authorization header (RFC 6750 §2.1). Its text is not looked at beyond its characters. */
+export function parseBearer(value: string): Result<string, 'not-bearer' | 'too-long' | 'syntax'> {
+  const scheme = /^[ \t]*bearer(?=[ \t]|$)/i.exec(value)
+  if (scheme === null) return { ok: false, error: 'not-bearer' }
+  if (value.length > tokenCharsMax) return { ok: false, error: 'too-long' }
+  const token = value.slice(scheme[0].length).trim()
+  return /^[A-Za-z0-9\-._~+/]+=*$/.test(token) ? { ok: true, value: token } : { ok: false, error: 'syntax' }
+}
+
 /** The value of a WWW-Authenticate header, which holds one challenge (S-3, D-8). Unknown parameters are ignored. */
 export function parseChallenge(value: string): Result<Challenge, HeaderError> {
   const parsed = parseDigest(value)
@@ -184,6 +205,13 @@ export function formatChallenge({ realm, nonce, algorithm, qop, stale }: Challen
   const asked = `Digest realm=${quote(realm)}, nonce=${quote(nonce)}, algorithm=${algorithm}`
   const choices = qop.length === 0 ? '' : `, qop=${quote(qop.join(','))}`
   return asked + choices + (stale ? ', stale=true' : '')
+}
+
+/** The value of a WWW-Authenticate header that asks for a token. */
+export function formatBearerChallenge({ realm, authzServer, invalid }: BearerChallenge): string {
+  const asked = `Bearer realm=${quote(realm)}`
+  const server = authzServer === null ? '' : `, authz_server=${quote(authzServer)}`
+  return asked + server + (invalid ? ', error="invalid_token"' : '')
 }
 
 /** The value of an Authentication-Info header (R-22). */

@@ -47,8 +47,13 @@ export class Nonces {
   }
 
   /**
-   * A new nonce for the one connection that `binding` names. A connection is read by one lane, so the count of its
-   * nonces is complete in that lane alone; what has no connection (SIP over UDP) has to be bound to the lane.
+   * A new nonce for whom `binding` names; shown with another binding it is stale.
+   *
+   * The contract that keeps a nonce from being used twice (D-5): all that is received with one binding is received by one
+   * lane, since counts are a lane's own. A connection has one lane for its whole life, so its id is a binding. SIP over
+   * UDP has no connections: there the binding is a hash of the source address by which datagrams are also dealt out to
+   * lanes, so that two sources with one hash share a binding and a lane. A nonce that comes to another lane with its
+   * binding changed is refused there, whoever sealed it.
    *
    * @param binding an integer, 0 … 2^32 - 1
    */

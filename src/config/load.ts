@@ -4,6 +4,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { type Document, isMap, isNode, isScalar, isSeq, LineCounter, parseDocument, visit, type YAMLError } from 'yaml'
 import type { z } from 'zod'
 import { type Result, SilopathError } from '../errors.ts'
+import { checkAuthFiles } from './auth-files.ts'
 import { expected, type KeyPath, keyAt, keyName, meantKey, siblingKeys } from './describe.ts'
 import { type Config, completeConfig, configSchema } from './schema.ts'
 
@@ -33,7 +34,7 @@ export function configError(problems: Problems): SilopathError {
   return new SilopathError('CONFIG_INVALID', `${count} in the configuration:\n${formatProblems(problems)}`)
 }
 
-/** Reads and checks a config file. Relative paths in it start from its folder. */
+/** Reads and checks a config file, and the files of credentials that it names. Relative paths in it start from its folder. */
 export async function loadConfig(path: string): Promise<Result<Config, Problems>> {
   let text: string
   try {
@@ -43,7 +44,10 @@ export async function loadConfig(path: string): Promise<Result<Config, Problems>
     const message = code === 'ENOENT' ? 'there is no such file' : `the file cannot be read (${code})`
     return { ok: false, error: [{ file: path, position: null, message }] }
   }
-  return parseConfig(text, path)
+  const parsed = parseConfig(text, path)
+  if (!parsed.ok) return parsed
+  const problems = await checkAuthFiles(parsed.value.auth)
+  return problems.length === 0 ? parsed : { ok: false, error: problems }
 }
 
 /**

@@ -57,8 +57,12 @@ export interface Sessions {
 export interface Auth {
   /** Whether AUTH may travel on this connection: over TLS, or where the operator allows it in the clear (R-1). */
   allowed(): boolean
-  /** Judges the Authorization headers of an AUTH (D-1 … D-14). */
-  verify(auth: MsrpRequest): AuthOutcome
+  /**
+   * Judges the Authorization headers of an AUTH (D-1 … D-14). A promise when somebody has to be asked who is far away:
+   * return it, and the routing is asked again about the same frame when the answer is there, which `verify` then gives at
+   * once.
+   */
+  verify(auth: MsrpRequest): AuthOutcome | Promise<Verdict>
 }
 
 export interface MsrpActions {

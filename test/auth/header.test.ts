@@ -4,12 +4,15 @@ import {
   type Challenge,
   type Credentials,
   formatAuthenticationInfo,
+  formatBearerChallenge,
   formatChallenge,
   headerCharsMax,
   parametersMax,
+  parseBearer,
   parseChallenge,
   parseCredentials,
   parseParameters,
+  tokenCharsMax,
 } from '../../src/auth/header.ts'
 import { quoted } from './client.ts'
 
@@ -197,6 +200,37 @@ describe('Authentication-Info (R-22)', () => {
   })
 })
 
+describe('tokens (RFC 6750, RFC 8898)', () => {
+  it('stand behind their scheme, in any case, with blanks around', () => {
+    expect(parseBearer('Bearer abc.DEF-_~+/9==')).toEqual({ ok: true, value: 'abc.DEF-_~+/9==' })
+    expect(parseBearer(' \tbEARER \t x \t')).toEqual({ ok: true, value: 'x' })
+  })
+
+  it.each(['Digest x', 'Basic x', 'Bearerx', '', 'x'])('are none in %j', (value) => {
+    expect(parseBearer(value)).toEqual({ ok: false, error: 'not-bearer' })
+  })
+
+  it.each(['Bearer', 'Bearer ', 'Bearer a b', 'Bearer a,b', 'Bearer a=b', 'Bearer "a"', 'Bearer ä', 'Bearer a\0'])(
+    'of other characters are refused: %j',
+    (value) => {
+      expect(parseBearer(value)).toEqual({ ok: false, error: 'syntax' })
+    },
+  )
+
+  it('longer than the bound are refused', () => {
+    expect(parseBearer('Bearer '.padEnd(tokenCharsMax, 'x'))).toMatchObject({ ok: true })
+    expect(parseBearer('Bearer '.padEnd(tokenCharsMax + 1, 'x'))).toEqual({ ok: false, error: 'too-long' })
+  })
+
+  it('are asked for with the realm, and what is known besides', () => {
+    const challenge = { realm: 'a "b"', authzServer: null, invalid: false }
+    expect(formatBearerChallenge(challenge)).toBe('Bearer realm="a \\"b\\""')
+    expect(formatBearerChallenge({ realm: 'r', authzServer: 'https://idp.test/', invalid: true })).toBe(
+      'Bearer realm="r", authz_server="https://idp.test/", error="invalid_token"',
+    )
+  })
+})
+
 describe('properties', () => {
   const text = fc.string({ unit: 'grapheme', maxLength: 30 }).filter((value) => !/[\x00-\x1f\x7f]/.test(value))
   const token = fc.stringMatching(/^[A-Za-z0-9.+~-]{1,12}$/)
@@ -276,10 +310,15 @@ describe('properties', () => {
     )
     fc.assert(
       fc.property(anything, (value) => {
-        for (const parsed of [parseCredentials(value), parseChallenge(value), parseParameters(value)]) {
+        for (const parsed of [
+          parseCredentials(value),
+          parseChallenge(value),
+          parseParameters(value),
+          parseBearer(value),
+        ]) {
           if (!parsed.ok)
             expect(parsed.error).toMatch(
-              /^(?:too-long|too-many-parameters|not-digest|syntax|duplicate-parameter|missing-parameter|two-usernames|bad-username|bad-response|bad-nc)$/,
+              /^(?:not-bearer|too-long|too-many-parameters|not-digest|syntax|duplicate-parameter|missing-parameter|two-usernames|bad-username|bad-response|bad-nc)$/,
             )
         }
       }),
