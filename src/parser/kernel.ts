@@ -44,6 +44,7 @@ interface KernelExports {
   headMayEnd(start: number, end: number): number
   bodyEnd(tid: number, tidLength: number, start: number, end: number): number
   isUri(start: number, end: number): number
+  sip(index: number, start: number, end: number, how: number): number
   forward(to: number, tid: number, tidLength: number, visited: number): number
   ok(to: number): number
   makeTid(to: number, lane: number, slot: number, random: number): void

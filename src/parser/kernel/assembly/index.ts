@@ -6,6 +6,7 @@ import { uri } from './uri'
 export { bodyEnd, frame, headMayEnd } from './frame'
 export { forward, makeTid, ok } from './compose'
 export { relayRun, settleRun } from './run'
+export { sip } from './sip'
 export { foreign, home, relay, session, sessionById, transaction, uriHash } from './tables'
 
 /** Binds this instance to the scratch area of its lane (record.ts tells what stands where). */

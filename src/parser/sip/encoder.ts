@@ -1,0 +1,290 @@
+import assert from 'node:assert/strict'
+import {
+  SH_ID,
+  SH_NAME,
+  SH_NAME_LENGTH,
+  SH_VALUE,
+  SH_VALUE_LENGTH,
+  SI_HEADER_COUNT,
+  SI_HEADERS,
+  SI_HEADERS_END,
+  SI_TABLE,
+  SI_URI,
+  SI_URI_LENGTH,
+  SIP_H_CALL_ID,
+  SIP_H_CONTENT_LENGTH,
+  SIP_H_CSEQ,
+  SIP_H_FROM,
+  SIP_H_MAX_FORWARDS,
+  SIP_H_OTHER,
+  SIP_H_RECORD_ROUTE,
+  SIP_H_ROUTE,
+  SIP_H_TO,
+  SIP_H_VIA,
+  SIP_HEADER_WORDS,
+} from '../kernel/sip-record.ts'
+import { type HeaderName, headerId } from './headers.ts'
+import type { SipMessage, SipRequest, SipResponse } from './message.ts'
+import { paramSpans, valueEnd } from './values.ts'
+
+/**
+ * What a message is changed in. Values are header values as they go on the wire, without CR and LF: a value that a peer
+ * may have chosen is taken as it was written (`text`), never decoded.
+ */
+export interface Edits {
+  readonly requestUri?: string
+  /** A Via value, in a line of its own above all others. */
+  readonly prependVia?: string
+  readonly removeTopVia?: true
+  /** `;name=value…` for the end of the top Via value; parameters it had by these names go. */
+  readonly topViaParams?: string
+  /** Written over the one there is; when there is none, in a line of its own. */
+  readonly maxForwards?: number
+  readonly removeTopRoute?: true
+  /** Instead of all Route lines. */
+  readonly replaceRoutes?: readonly string[]
+  /** Before all others, in order. */
+  readonly prependRoutes?: readonly string[]
+  readonly prependRecordRoute?: string
+  readonly remove?: readonly HeaderName[]
+  /** At the end of the head, in order. */
+  readonly append?: readonly (readonly [name: string, value: string])[]
+  /** Written over the one there is, others by that name go; when there is none, at the end of the head. */
+  readonly contentLength?: number
+}
+
+/** One header line: where it stands, and its value. */
+interface Line {
+  readonly id: number
+  readonly start: number
+  readonly nameLength: number
+  /** After its last CRLF. */
+  readonly end: number
+  readonly value: number
+  readonly valueEnd: number
+}
+
+/** Octets from `start` to `end` give way to `text`. */
+interface Patch {
+  readonly start: number
+  readonly end: number
+  readonly text: string
+}
+
+function linesOf(message: SipMessage): readonly Line[] {
+  const { index } = message
+  const count = index[SI_HEADER_COUNT]!
+  return Array.from({ length: count }, (_, i) => {
+    const entry = SI_TABLE + i * SIP_HEADER_WORDS
+    const value = index[entry + SH_VALUE]!
+    return {
+      id: index[entry + SH_ID]!,
+      start: index[entry + SH_NAME]!,
+      nameLength: index[entry + SH_NAME_LENGTH]!,
+      end: i + 1 < count ? index[entry + SIP_HEADER_WORDS + SH_NAME]! : index[SI_HEADERS_END]!,
+      value,
+      valueEnd: value + index[entry + SH_VALUE_LENGTH]!,
+    }
+  })
+}
+
+/** Octets from `start` to `end`, a character each: what commas and semicolons are looked for in. */
+function raw(message: SipMessage, start: number, end: number): string {
+  return message.octets.toString('latin1', start, end)
+}
+
+/** What goes into a message is ours, or was a header of one: an end of line in it would be a header of somebody's choice. */
+function line(name: string, value: string): string {
+  return `${name}: ${oneLine(value)}\r\n`
+}
+
+function oneLine(value: string): string {
+  assert(!/[\r\n]/.test(value), 'a value with an end of line')
+  return value
+}
+
+/** Cuts the first value off its line, or the line off its message when it has no other. */
+function withoutFirstValue(message: SipMessage, top: Line): Patch {
+  const value = raw(message, top.value, top.valueEnd)
+  const comma = valueEnd(value, 0)
+  if (comma === value.length) return { start: top.start, end: top.end, text: '' }
+  let next = comma + 1
+  while (next < value.length && ' \t\r\n'.includes(value[next]!)) next++
+  return { start: top.value, end: top.value + next, text: '' }
+}
+
+/** Appends parameters to the first value of a line, in the place of those by the same names (S-21). */
+function withParams(message: SipMessage, top: Line, params: string): readonly Patch[] {
+  oneLine(params)
+  const value = raw(message, top.value, top.valueEnd)
+  let end = valueEnd(value, 0)
+  while (end > 0 && ' \t\r\n'.includes(value[end - 1]!)) end--
+  const names = new Set(paramSpans(params, 0, params.length).map(({ name }) => name))
+  const gone = paramSpans(value, 0, end).filter(({ name }) => names.has(name))
+  return [
+    ...gone.map((span) => ({ start: top.value + span.start, end: top.value + span.end, text: '' })),
+    { start: top.value + end, end: top.value + end, text: params },
+  ]
+}
+
+/** The message with the edits made. Every octet that they do not concern stays as it came, and where it was (S-41, S-44). */
+export function rewrite(message: SipMessage, edits: Edits): Buffer {
+  const { index } = message
+  const lines = linesOf(message)
+  const patches: Patch[] = []
+  const headersStart = index[SI_HEADERS]!
+  const headersEnd = index[SI_HEADERS_END]!
+  const insert = (at: number, text: string) => patches.push({ start: at, end: at, text })
+  const cut = ({ start, end }: Line) => patches.push({ start, end, text: '' })
+  const first = (id: number) => lines.find((candidate) => candidate.id === id)
+  const topVia = first(SIP_H_VIA)
+  const topRoute = first(SIP_H_ROUTE)
+  // What is new goes below the Vias, above all that a next hop may want to look at.
+  const belowVias = lines.findLast(({ id }) => id === SIP_H_VIA)?.end ?? headersStart
+
+  if (edits.requestUri !== undefined) {
+    const start = index[SI_URI]!
+    patches.push({ start, end: start + index[SI_URI_LENGTH]!, text: oneLine(edits.requestUri) })
+  }
+  if (edits.prependVia !== undefined) insert(topVia?.start ?? headersStart, line('Via', edits.prependVia))
+  if (topVia !== undefined) {
+    assert(!edits.removeTopVia || edits.topViaParams === undefined, 'a Via that goes gets no parameters')
+    if (edits.removeTopVia) patches.push(withoutFirstValue(message, topVia))
+    if (edits.topViaParams !== undefined) patches.push(...withParams(message, topVia, edits.topViaParams))
+  }
+  if (edits.maxForwards !== undefined) {
+    const there = first(SIP_H_MAX_FORWARDS)
+    if (there) patches.push({ start: there.value, end: there.valueEnd, text: `${edits.maxForwards}` })
+    else insert(belowVias, line('Max-Forwards', `${edits.maxForwards}`))
+  }
+  if (edits.prependRecordRoute !== undefined) {
+    insert(first(SIP_H_RECORD_ROUTE)?.start ?? belowVias, line('Record-Route', edits.prependRecordRoute))
+  }
+  const newRoutes = [...(edits.prependRoutes ?? []), ...(edits.replaceRoutes ?? [])]
+  if (newRoutes.length > 0) {
+    insert(topRoute?.start ?? belowVias, newRoutes.map((value) => line('Route', value)).join(''))
+  }
+  if (edits.replaceRoutes !== undefined) for (const there of lines) if (there.id === SIP_H_ROUTE) cut(there)
+  if (edits.removeTopRoute && edits.replaceRoutes === undefined && topRoute !== undefined) {
+    patches.push(withoutFirstValue(message, topRoute))
+  }
+  for (const name of edits.remove ?? []) for (const there of lines) if (isNamed(message, there, name)) cut(there)
+  for (const [name, value] of edits.append ?? []) insert(headersEnd, line(name, value))
+  if (edits.contentLength !== undefined) {
+    const [there, ...others] = lines.filter(({ id }) => id === SIP_H_CONTENT_LENGTH)
+    if (there) patches.push({ start: there.value, end: there.valueEnd, text: `${edits.contentLength}` })
+    else insert(headersEnd, line('Content-Length', `${edits.contentLength}`))
+    for (const other of others) cut(other)
+  }
+  return patched(message.octets, patches)
+}
+
+function isNamed(message: SipMessage, there: Line, name: HeaderName): boolean {
+  const id = headerId(name)
+  if (id !== SIP_H_OTHER) return there.id === id
+  return (
+    there.id === SIP_H_OTHER &&
+    there.nameLength === name.length &&
+    raw(message, there.start, there.start + there.nameLength).toLowerCase() === name.toLowerCase()
+  )
+}
+
+function patched(octets: Buffer, patches: Patch[]): Buffer {
+  if (patches.length === 0) return Buffer.from(octets)
+  // The sort is stable: patches of one place stay in the order they were made, what is inserted before what gives way.
+  patches.sort((a, b) => a.start - b.start)
+  let length = octets.length
+  for (const { start, end, text } of patches) length += Buffer.byteLength(text) - (end - start)
+  const result = Buffer.allocUnsafe(length)
+  let from = 0
+  let to = 0
+  for (const { start, end, text } of patches) {
+    assert(start >= from, 'two edits of the same octets')
+    to += octets.copy(result, to, from, start)
+    to += result.write(text, to)
+    from = end
+  }
+  to += octets.copy(result, to, from)
+  assert(to === length)
+  return result
+}
+
+/**
+ * A response to a request, as 8.2.6 has it: its Via lines, From, To, Call-ID and CSeq, octet for octet; then `headers` and
+ * Content-Length. Whatever of these the request has not is left out: also malformed requests can be answered.
+ */
+export function response(
+  request: SipRequest,
+  status: number,
+  reason: string,
+  options: {
+    /** Added to a To that has no tag, and can have one. */
+    readonly toTag?: string
+    readonly headers?: readonly (readonly [name: string, value: string])[]
+    readonly body?: Uint8Array | string
+    /** As in Edits. */
+    readonly topViaParams?: string
+  } = {},
+): Buffer {
+  const lines = linesOf(request)
+  const vias = lines.filter(({ id }) => id === SIP_H_VIA)
+  const first = (id: number) => lines.find((candidate) => candidate.id === id)
+  const pieces: Buffer[] = [Buffer.from(`SIP/2.0 ${status} ${oneLine(reason)}\r\n`)]
+  for (const [i, via] of vias.entries()) {
+    const params = i === 0 ? options.topViaParams : undefined
+    pieces.push(copyLine(request, via, params === undefined ? [] : withParams(request, via, params)))
+  }
+  const from = first(SIP_H_FROM)
+  const to = first(SIP_H_TO)
+  if (from) pieces.push(copyLine(request, from))
+  if (to) {
+    const tagged = options.toTag !== undefined && request.to !== null && request.to.tag === null
+    const tag = tagged ? [{ start: to.valueEnd, end: to.valueEnd, text: `;tag=${oneLine(options.toTag)}` }] : []
+    pieces.push(copyLine(request, to, tag))
+  }
+  for (const id of [SIP_H_CALL_ID, SIP_H_CSEQ]) {
+    const there = first(id)
+    if (there) pieces.push(copyLine(request, there))
+  }
+  const body = typeof options.body === 'string' ? Buffer.from(options.body) : options.body
+  const more = (options.headers ?? []).map(([name, value]) => line(name, value)).join('')
+  pieces.push(Buffer.from(`${more}Content-Length: ${body?.length ?? 0}\r\n\r\n`))
+  return Buffer.concat(body === undefined ? pieces : [...pieces, body])
+}
+
+/** A header line of a message, patched at positions of the message. */
+function copyLine(message: SipMessage, { start, end }: Line, patches: readonly Patch[] = []): Buffer {
+  return patched(
+    message.octets.subarray(start, end),
+    patches.map((patch) => ({ ...patch, start: patch.start - start, end: patch.end - start })),
+  )
+}
+
+/** The ACK for a final response other than 2xx (S-35). `invite` is the request as we sent it. */
+export function ackFor(invite: SipRequest, responded: SipResponse): Buffer {
+  return sameTransaction(invite, 'ACK', responded)
+}
+
+/** The CANCEL of a request (S-50), as we sent it. */
+export function cancelFor(request: SipRequest): Buffer {
+  return sameTransaction(request, 'CANCEL', request)
+}
+
+/** A request that goes where `request` went: same Request-URI, top Via, Route, From, Call-ID and CSeq number. */
+function sameTransaction(request: SipRequest, method: string, toOf: SipMessage): Buffer {
+  const lines = linesOf(request)
+  const topVia = lines.find(({ id }) => id === SIP_H_VIA)
+  const to = linesOf(toOf).find(({ id }) => id === SIP_H_TO)
+  assert(topVia !== undefined && to !== undefined && request.cseq !== null, 'a request of our own, and its answer')
+  const value = raw(request, topVia.value, topVia.valueEnd)
+  const via = request.octets.subarray(topVia.value, topVia.value + valueEnd(value, 0))
+  const copies = lines.filter(({ id }) => id === SIP_H_ROUTE || id === SIP_H_FROM || id === SIP_H_CALL_ID)
+  return Buffer.concat([
+    Buffer.from(`${method} ${request.requestUri} SIP/2.0\r\nVia: `),
+    via,
+    Buffer.from('\r\n'),
+    ...copies.map((there) => copyLine(request, there)),
+    copyLine(toOf, to),
+    Buffer.from(`CSeq: ${request.cseq.number} ${method}\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n`),
+  ])
+}

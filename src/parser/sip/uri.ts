@@ -1,0 +1,239 @@
+import { isUtf8 } from 'node:buffer'
+import { isIPv4, isIPv6, SocketAddress } from 'node:net'
+
+/** A sip or sips URI (RFC 3261 section 19.1). */
+export interface SipUri {
+  readonly scheme: 'sip' | 'sips'
+  /** Decoded once (S-10); may hold any character, NUL, CR and LF included. */
+  readonly user: string | null
+  readonly password: string | null
+  /** In lower case; IPv6 in brackets. */
+  readonly host: string
+  readonly port: number | null
+  /** Decoded once; names in lower case; null: a parameter without a value. Of a repeated one the first. */
+  readonly params: ReadonlyMap<string, string | null>
+  /** As written, without the question mark. */
+  readonly headers: string | null
+  /** The whole URI as written: what to use when it goes into a message. */
+  readonly text: string
+}
+
+/** The parts of a URI as written, its characters and escapes checked. */
+interface Parts {
+  readonly user: string | null
+  readonly password: string | null
+  readonly host: string
+  readonly port: string | null
+  readonly params: readonly (readonly [name: string, value: string | null])[]
+  readonly headers: readonly (readonly [name: string, value: string])[] | null
+}
+
+// Each names the characters that may not stand in its part; escapes are looked at apart, so that no expression backtracks.
+const notUser = /[^\w\-.!~*'()&=+$,;?/%]/
+const notPassword = /[^\w\-.!~*'()&=+$,%]/
+const notParameter = /[^\w\-.!~*'()[\]/:&+$%]/
+const notHeader = /[^\w\-.!~*'()[\]/?:+$%]/
+const badEscape = /%(?![\da-f]{2})/i
+const escapes = /%([\da-f]{2})/gi
+const scheme = /^(sips?):/i
+const hostPort = /^(\[[\da-f:.]+\]|[\w\-.]+)(?::(\d{1,5}))?$/i
+/** Underscores are no part of the grammar, but of names in use. */
+const hostName = /^\w(?:[\w-]*\w)?(?:\.\w(?:[\w-]*\w)?)*\.?$/
+/** What an escape may not be taken for when URIs are compared (S-9). */
+const reserved = /[;/?:@&=+$,]/
+
+const noParams: ReadonlyMap<string, string | null> = new Map()
+
+/** Reads a URI; null when it is none of ours or malformed: outside the grammar, or with escapes that are not UTF-8. */
+export function parseSipUri(text: string): SipUri | null {
+  const parts = parseParts(text)
+  if (parts === null) return null
+  const user = parts.user === null ? null : decode(parts.user)
+  const password = parts.password === null ? null : decode(parts.password)
+  if (user === undefined || password === undefined) return null
+  const params = parts.params.length === 0 ? noParams : decodeParams(parts.params)
+  if (params === null) return null
+  return {
+    scheme: text.charCodeAt(3) === 0x3a ? 'sip' : 'sips',
+    user,
+    password,
+    host: parts.host.toLowerCase(),
+    port: parts.port === null ? null : Number(parts.port),
+    params,
+    headers: parts.headers === null ? null : text.slice(text.indexOf('?', Math.max(0, text.indexOf('@'))) + 1),
+    text,
+  }
+}
+
+function decodeParams(params: Parts['params']): ReadonlyMap<string, string | null> | null {
+  const decoded = new Map<string, string | null>()
+  for (const [name, value] of params) {
+    const key = decode(name)?.toLowerCase()
+    const content = value === null ? null : decode(value)
+    if (key === undefined || content === undefined) return null
+    if (!decoded.has(key)) decoded.set(key, content)
+  }
+  return decoded
+}
+
+function parseParts(text: string): Parts | null {
+  const prefix = scheme.exec(text)
+  if (prefix === null) return null
+  let at = prefix[0].length
+  let user: string | null = null
+  let password: string | null = null
+  // Only escaped may an at-sign stand anywhere else, while ; ? and : may stand in a user part.
+  const sign = text.indexOf('@', at)
+  if (sign >= 0) {
+    const colon = text.indexOf(':', at)
+    const userEnd = colon >= 0 && colon < sign ? colon : sign
+    user = text.slice(at, userEnd)
+    if (user === '' || !isMadeOf(user, notUser)) return null
+    if (userEnd < sign) {
+      password = text.slice(userEnd + 1, sign)
+      if (!isMadeOf(password, notPassword)) return null
+    }
+    at = sign + 1
+  }
+  const question = text.indexOf('?', at)
+  const paramsEnd = question < 0 ? text.length : question
+  const semicolon = text.indexOf(';', at)
+  const hostEnd = semicolon >= 0 && semicolon < paramsEnd ? semicolon : paramsEnd
+  const address = hostPort.exec(text.slice(at, hostEnd))
+  if (address === null) return null
+  const [, host = '', port = null] = address
+  if (!isHost(host) || !isPort(port)) return null
+  const params = hostEnd === paramsEnd ? [] : parseUriParams(text.slice(hostEnd + 1, paramsEnd))
+  const headers = question < 0 ? null : parseUriHeaders(text.slice(question + 1))
+  if (params === null || headers === undefined) return null
+  return { user, password, host, port, params, headers }
+}
+
+function parseUriParams(text: string): Parts['params'] | null {
+  const params: (readonly [string, string | null])[] = []
+  for (const part of text.split(';')) {
+    const equals = part.indexOf('=')
+    const name = equals < 0 ? part : part.slice(0, equals)
+    const value = equals < 0 ? null : part.slice(equals + 1)
+    if (name === '' || value === '') return null
+    if (!isMadeOf(name, notParameter) || (value !== null && !isMadeOf(value, notParameter))) return null
+    params.push([name, value])
+  }
+  return params
+}
+
+function parseUriHeaders(text: string): Parts['headers'] | undefined {
+  const headers: (readonly [string, string])[] = []
+  for (const part of text.split('&')) {
+    const equals = part.indexOf('=')
+    if (equals <= 0) return undefined
+    const name = part.slice(0, equals)
+    const value = part.slice(equals + 1)
+    if (!isMadeOf(name, notHeader) || !isMadeOf(value, notHeader)) return undefined
+    headers.push([name, value])
+  }
+  return headers
+}
+
+function isMadeOf(text: string, outside: RegExp): boolean {
+  return !outside.test(text) && (!text.includes('%') || !badEscape.test(text))
+}
+
+/** Whether the text is a host: a name, an IPv4 address, or an IPv6 address in brackets. */
+export function isHost(host: string): boolean {
+  if (host.startsWith('[')) return isIPv6(host.slice(1, -1))
+  // Only addresses end in a label that begins with a digit.
+  const end = host.endsWith('.') ? host.length - 1 : host.length
+  const first = host.charCodeAt(host.lastIndexOf('.', end - 1) + 1)
+  return first >= 0x30 && first <= 0x39 ? isIPv4(host) : hostName.test(host)
+}
+
+export function isPort(digits: string | null): boolean {
+  return digits === null || (Number(digits) >= 1 && Number(digits) <= 65_535)
+}
+
+/** The text with its escapes decoded once (S-10); undefined when their octets are not UTF-8: no two texts may become one. */
+function decode(text: string): string | undefined {
+  if (!text.includes('%')) return text
+  const octets = Buffer.from(text.replace(escapes, unescapeOctet), 'latin1')
+  return isUtf8(octets) ? octets.toString('utf8') : undefined
+}
+
+function unescapeOctet(_escaped: string, hex: string): string {
+  return String.fromCharCode(Number.parseInt(hex, 16))
+}
+
+/** The text in the one form in which texts that are equal by S-9 are the same: escapes only where they must be. */
+function canonical(text: string): string {
+  return text.replace(escapes, (escaped, hex: string) => {
+    const octet = Number.parseInt(hex, 16)
+    const character = String.fromCharCode(octet)
+    return octet < 0x20 || octet > 0x7e || octet === 0x25 || reserved.test(character)
+      ? escaped.toUpperCase()
+      : character
+  })
+}
+
+function canonicalHost(host: string): string {
+  if (!host.startsWith('[')) return host.toLowerCase()
+  return `[${new SocketAddress({ address: host.slice(1, -1), family: 'ipv6' }).address.toLowerCase()}]`
+}
+
+/** Parameters that make a difference even when only one URI has them (S-9). */
+const decisive = ['transport', 'user', 'ttl', 'method', 'maddr'] as const
+
+/** Whether two URIs are equal (S-9). Not transitive: parameters that only one has mostly do not count. */
+export function sipUriEqual(a: SipUri, b: SipUri): boolean {
+  if (a.scheme !== b.scheme || a.port !== b.port || canonicalHost(a.host) !== canonicalHost(b.host)) return false
+  if (a.text === b.text) return true
+  const left = parseParts(a.text)
+  const right = parseParts(b.text)
+  if (left === null || right === null) return false
+  return (
+    sameText(left.user, right.user) &&
+    sameText(left.password, right.password) &&
+    sameParams(left.params, right.params) &&
+    sameHeaders(left.headers, right.headers)
+  )
+}
+
+function sameText(a: string | null, b: string | null): boolean {
+  return a === null || b === null ? a === b : a === b || canonical(a) === canonical(b)
+}
+
+function sameParams(a: Parts['params'], b: Parts['params']): boolean {
+  const left = canonicalParams(a)
+  const right = canonicalParams(b)
+  if (decisive.some((name) => left.has(name) !== right.has(name))) return false
+  for (const [name, value] of left) if (right.has(name) && right.get(name) !== value) return false
+  return true
+}
+
+function canonicalParams(params: Parts['params']): Map<string, string | null> {
+  const byName = new Map<string, string | null>()
+  for (const [name, value] of params) {
+    const key = canonical(name).toLowerCase()
+    if (!byName.has(key)) byName.set(key, value === null ? null : canonical(value).toLowerCase())
+  }
+  return byName
+}
+
+function sameHeaders(a: Parts['headers'], b: Parts['headers']): boolean {
+  if (a === null || b === null) return a === b
+  const sorted = (headers: NonNullable<Parts['headers']>) =>
+    headers.map(([name, value]) => `${canonical(name)}=${canonical(value)}`.toLowerCase()).sort()
+  const left = sorted(a)
+  const right = sorted(b)
+  return left.length === right.length && left.every((header, at) => header === right[at])
+}
+
+/**
+ * The key of an address-of-record (S-60): `sip:user@host`, of sips URIs too, with the user decoded, the host in one form,
+ * and the port only where it is not the scheme's own. Not a URI to be sent: the user may hold any character.
+ */
+export function aorOf(uri: SipUri): string {
+  const host = canonicalHost(uri.host.endsWith('.') ? uri.host.slice(0, -1) : uri.host)
+  const own = uri.scheme === 'sips' ? 5061 : 5060
+  const port = uri.port === null || uri.port === own ? '' : `:${uri.port}`
+  return uri.user === null ? `sip:${host}${port}` : `sip:${uri.user}@${host}${port}`
+}

@@ -1,0 +1,329 @@
+import { isAscii } from 'node:buffer'
+import {
+  SH_ID,
+  SH_NAME,
+  SH_NAME_LENGTH,
+  SH_VALUE,
+  SH_VALUE_LENGTH,
+  SI_FAULT,
+  SI_HEAD_END,
+  SI_HEADER_COUNT,
+  SI_KIND,
+  SI_METHOD_LENGTH,
+  SI_REASON,
+  SI_REASON_LENGTH,
+  SI_STATUS,
+  SI_TABLE,
+  SI_URI,
+  SI_URI_LENGTH,
+  SIP_H_CONTACT,
+  SIP_H_CSEQ,
+  SIP_H_EXPIRES,
+  SIP_H_FROM,
+  SIP_H_MAX_FORWARDS,
+  SIP_H_OTHER,
+  SIP_H_PATH,
+  SIP_H_RECORD_ROUTE,
+  SIP_H_ROUTE,
+  SIP_H_TO,
+  SIP_H_VIA,
+  SIP_HEADER_WORDS,
+  SIP_RESPONSE,
+} from '../kernel/sip-record.ts'
+import { type HeaderName, headerId, isList } from './headers.ts'
+import type { SipMessage, SipRequest, SipResponse } from './message.ts'
+import { type SipProblem, sipProblems } from './problem.ts'
+import { parseSipUri, type SipUri } from './uri.ts'
+import {
+  type CSeq,
+  isAbsoluteUri,
+  type NameAddr,
+  parseCSeq,
+  parseDecimal,
+  parseNameAddr,
+  parseVia,
+  splitList,
+  unfold,
+  type Via,
+} from './values.ts'
+
+/** The methods that IANA lists: with another one a CSeq that does not match is 501 (S-7). */
+const knownMethods = new Set(
+  'ACK BYE CANCEL INFO INVITE MESSAGE NOTIFY OPTIONS PRACK PUBLISH REFER REGISTER SUBSCRIBE UPDATE'.split(' '),
+)
+
+const none: readonly string[] = []
+
+/** The well-formed values of a list header, and whether these are all. */
+interface Values<Value> {
+  readonly good: readonly Value[]
+  readonly complete: boolean
+}
+
+const noNameAddrs: Values<NameAddr> = { good: [], complete: true }
+
+function readNameAddrs(values: readonly string[]): Values<NameAddr> {
+  if (values.length === 0) return noNameAddrs
+  const read = values.map(parseNameAddr)
+  const good = read.filter((value) => value !== null)
+  return { good, complete: good.length === read.length }
+}
+
+/** A message on its octets and their index: all that requests and responses have in common. */
+abstract class MessageView {
+  readonly octets: Buffer
+  readonly index: Int32Array
+  abstract readonly kind: 'request' | 'response'
+  /** The head as text, if it is all ASCII: values are cut from it. */
+  #ascii: string | null | undefined
+  #problem: SipProblem | null | undefined
+  #callId: string | undefined
+  #cseq: CSeq | null | undefined
+  #from: NameAddr | null | undefined
+  #to: NameAddr | null | undefined
+  #vias: Values<Via> | undefined
+  #contacts: (Values<NameAddr> & { readonly star: boolean }) | undefined
+  #routes: Values<NameAddr> | undefined
+
+  constructor(octets: Buffer, index: Int32Array) {
+    this.octets = octets
+    this.index = index
+  }
+
+  get problem(): SipProblem | null {
+    if (this.#problem === undefined) {
+      const fault = this.index[SI_FAULT]!
+      this.#problem = fault === 0 ? this.findProblem() : sipProblems[fault - 1]!
+    }
+    return this.#problem
+  }
+
+  get callId(): string {
+    this.#callId ??= this.header('Call-ID') ?? ''
+    return this.#callId
+  }
+
+  get cseq(): CSeq | null {
+    if (this.#cseq === undefined) this.#cseq = parseCSeq(this.firstOf(SIP_H_CSEQ) ?? '')
+    return this.#cseq
+  }
+
+  get from(): NameAddr | null {
+    if (this.#from === undefined) this.#from = parseNameAddr(this.firstOf(SIP_H_FROM) ?? '')
+    return this.#from
+  }
+
+  get to(): NameAddr | null {
+    if (this.#to === undefined) this.#to = parseNameAddr(this.firstOf(SIP_H_TO) ?? '')
+    return this.#to
+  }
+
+  get vias(): readonly Via[] {
+    return this.viaValues.good
+  }
+
+  get topVia(): Via | null {
+    return this.vias[0] ?? null
+  }
+
+  get maxForwards(): number | null {
+    const number = parseDecimal(this.firstOf(SIP_H_MAX_FORWARDS) ?? '')
+    // S-7: one that is too large counts as absent.
+    return number !== null && number <= 255 ? number : null
+  }
+
+  get expires(): number | null {
+    const seconds = parseDecimal(this.firstOf(SIP_H_EXPIRES) ?? '')
+    return seconds !== null && seconds < 2 ** 32 ? seconds : null
+  }
+
+  get contacts(): readonly NameAddr[] | '*' | null {
+    const { good, complete, star } = this.contactValues
+    return star ? '*' : good.length === 0 && complete ? null : good
+  }
+
+  get routes(): readonly NameAddr[] {
+    return this.routeValues.good
+  }
+
+  get recordRoutes(): readonly NameAddr[] {
+    return this.nameAddrs(SIP_H_RECORD_ROUTE).good
+  }
+
+  get paths(): readonly NameAddr[] {
+    return this.nameAddrs(SIP_H_PATH).good
+  }
+
+  get body(): Buffer {
+    return this.octets.subarray(this.index[SI_HEAD_END]!)
+  }
+
+  header(name: HeaderName): string | null {
+    const id = headerId(name)
+    if (id !== SIP_H_OTHER) return this.firstOf(id)
+    return this.headers(name)[0] ?? null
+  }
+
+  headers(name: HeaderName): readonly string[] {
+    const id = headerId(name)
+    if (id !== SIP_H_OTHER) return this.#linesOf(id)
+    const wanted = name.toLowerCase()
+    const lines: string[] = []
+    for (let entry = SI_TABLE; entry < this.#end(); entry += SIP_HEADER_WORDS) {
+      if (this.index[entry + SH_ID] !== SIP_H_OTHER || this.index[entry + SH_NAME_LENGTH] !== wanted.length) continue
+      if (this.text(this.index[entry + SH_NAME]!, wanted.length).toLowerCase() === wanted)
+        lines.push(this.#value(entry))
+    }
+    return lines
+  }
+
+  list(name: HeaderName): readonly string[] {
+    const lines = this.headers(name)
+    return isList(name) ? lines.flatMap(splitList).filter(Boolean) : lines.filter(Boolean)
+  }
+
+  /** The first problem that the kernel cannot see. */
+  protected abstract findProblem(): SipProblem | null
+
+  /** The problems that requests and responses have in common (S-6, S-7, S-13). */
+  protected findCommonProblem(): SipProblem | null {
+    if (!this.viaValues.complete) return 'bad-via'
+    if (this.from === null) return 'bad-from'
+    if (this.to === null) return 'bad-to'
+    if (!/^[!-~]+$/.test(this.callId)) return 'bad-call-id'
+    if (this.cseq === null) return 'bad-cseq'
+    return null
+  }
+
+  protected text(start: number, length: number): string {
+    if (this.#ascii === undefined) {
+      const head = this.octets.subarray(0, this.index[SI_HEAD_END]!)
+      this.#ascii = isAscii(head) ? head.toString('latin1') : null
+    }
+    if (this.#ascii !== null) return this.#ascii.slice(start, start + length)
+    return this.octets.toString('utf8', start, start + length)
+  }
+
+  protected firstOf(id: number): string | null {
+    for (let entry = SI_TABLE; entry < this.#end(); entry += SIP_HEADER_WORDS) {
+      if (this.index[entry + SH_ID] === id) return this.#value(entry)
+    }
+    return null
+  }
+
+  protected get viaValues(): Values<Via> {
+    if (this.#vias === undefined) {
+      const vias = this.#valuesOf(SIP_H_VIA).map(parseVia)
+      const bad = vias.indexOf(null)
+      this.#vias = { good: (bad < 0 ? vias : vias.slice(0, bad)) as Via[], complete: bad < 0 }
+    }
+    return this.#vias
+  }
+
+  protected get contactValues(): Values<NameAddr> & { readonly star: boolean } {
+    if (this.#contacts === undefined) {
+      const values = this.#valuesOf(SIP_H_CONTACT)
+      const star = values.length === 1 && values[0] === '*'
+      this.#contacts = star ? { ...noNameAddrs, star } : { ...readNameAddrs(values), star }
+    }
+    return this.#contacts
+  }
+
+  protected get routeValues(): Values<NameAddr> {
+    this.#routes ??= this.nameAddrs(SIP_H_ROUTE)
+    return this.#routes
+  }
+
+  protected nameAddrs(id: number): Values<NameAddr> {
+    return readNameAddrs(this.#valuesOf(id))
+  }
+
+  #linesOf(id: number): readonly string[] {
+    let lines: string[] | undefined
+    for (let entry = SI_TABLE; entry < this.#end(); entry += SIP_HEADER_WORDS) {
+      if (this.index[entry + SH_ID] === id) (lines ??= []).push(this.#value(entry))
+    }
+    return lines ?? none
+  }
+
+  /** The values of a list header over all its lines, also the empty ones (S-13). */
+  #valuesOf(id: number): readonly string[] {
+    const lines = this.#linesOf(id)
+    return lines.length === 1 ? splitList(lines[0]!) : lines.flatMap(splitList)
+  }
+
+  /** Where the header table ends in the index. */
+  #end(): number {
+    return SI_TABLE + this.index[SI_HEADER_COUNT]! * SIP_HEADER_WORDS
+  }
+
+  #value(entry: number): string {
+    const value = this.text(this.index[entry + SH_VALUE]!, this.index[entry + SH_VALUE_LENGTH]!)
+    return value.includes('\r\n') ? unfold(value) : value
+  }
+}
+
+class RequestView extends MessageView implements SipRequest {
+  readonly kind = 'request'
+  readonly method: string
+  readonly requestUri: string
+  #uri: SipUri | null | undefined
+
+  constructor(octets: Buffer, index: Int32Array) {
+    super(octets, index)
+    this.method = this.text(0, index[SI_METHOD_LENGTH]!)
+    this.requestUri = this.text(index[SI_URI]!, index[SI_URI_LENGTH]!)
+  }
+
+  get uri(): SipUri | null {
+    if (this.#uri === undefined) this.#uri = parseSipUri(this.requestUri)
+    return this.#uri
+  }
+
+  protected override findProblem(): SipProblem | null {
+    // S-13: brackets and headers have no place in a Request-URI.
+    const isOurs = /^sips?:/i.test(this.requestUri)
+    if (isOurs ? this.uri === null || this.uri.headers !== null : !isAbsoluteUri(this.requestUri)) {
+      return 'bad-request-uri'
+    }
+    const common = this.findCommonProblem()
+    if (common !== null) return common
+    // S-7
+    if (this.cseq?.method !== this.method) return knownMethods.has(this.method) ? 'cseq-method' : 'unknown-cseq-method'
+    const maxForwards = this.firstOf(SIP_H_MAX_FORWARDS)
+    if (maxForwards !== null && !/^\d+$/.test(maxForwards)) return 'bad-max-forwards'
+    if (!this.contactValues.complete) return 'bad-contact'
+    if (!this.routeValues.complete) return 'bad-route'
+    if (this.method === 'REGISTER' && !this.nameAddrs(SIP_H_PATH).complete) return 'bad-path'
+    // S-11
+    return isOurs ? null : 'unsupported-scheme'
+  }
+}
+
+class ResponseView extends MessageView implements SipResponse {
+  readonly kind = 'response'
+  readonly status: number
+  #reason: string | undefined
+
+  constructor(octets: Buffer, index: Int32Array) {
+    super(octets, index)
+    this.status = index[SI_STATUS]!
+  }
+
+  get reason(): string {
+    this.#reason ??= this.text(this.index[SI_REASON]!, this.index[SI_REASON_LENGTH]!)
+    return this.#reason
+  }
+
+  protected override findProblem(): SipProblem | null {
+    return this.findCommonProblem()
+  }
+}
+
+/**
+ * A view of the message that `octets` are, as the kernel has indexed it. Octets without a start line of SIP count as a
+ * request of no method (`not-sip`).
+ */
+export function viewOf(octets: Buffer, index: Int32Array): SipMessage {
+  return index[SI_KIND] === SIP_RESPONSE ? new ResponseView(octets, index) : new RequestView(octets, index)
+}
