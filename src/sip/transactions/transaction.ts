@@ -1,0 +1,102 @@
+import type { SipRequest, SipResponse } from '../../parser/sip/message.ts'
+import type { TimerWheel } from '../timer-wheel.ts'
+import type { SipChannel } from './channel.ts'
+import type { Timers } from './timers.ts'
+
+export type TransactionKind = 'invite-server' | 'non-invite-server' | 'invite-client' | 'non-invite-client'
+
+export type InviteServerState = 'proceeding' | 'completed' | 'confirmed' | 'accepted' | 'terminated'
+export type NonInviteServerState = 'trying' | 'proceeding' | 'completed' | 'terminated'
+export type InviteClientState = 'calling' | 'proceeding' | 'completed' | 'accepted' | 'terminated'
+export type NonInviteClientState = 'trying' | 'proceeding' | 'completed' | 'terminated'
+
+/**
+ * What became of a response. `unsendable`: the transaction has taken it, and answers copies of the request with it, but
+ * the channel could not send it now. `ignored`: this transaction may not send it, in this state (S-33, S-34) or at all
+ * (S-36); nothing has changed.
+ */
+export type RespondOutcome = 'sent' | 'unsendable' | 'ignored'
+
+/**
+ * Why a server transaction ended. `unacknowledged`: no ACK came for the final response to an INVITE (Timer H).
+ * `unanswered`: a non-INVITE request got no final response while its client could wait for one.
+ */
+export type ServerEnding = 'finished' | 'unacknowledged' | 'unanswered'
+
+/** Whoever answers a request. */
+export interface ServerUser {
+  /** Called once, however the transaction ends. */
+  terminated(ending: ServerEnding): void
+}
+
+/** A request that somebody has sent us, and what it is answered with. */
+export interface ServerTransaction {
+  readonly kind: 'invite-server' | 'non-invite-server'
+  readonly state: InviteServerState | NonInviteServerState
+  readonly request: SipRequest
+  /** The way responses go, which is where the request came from. */
+  readonly channel: SipChannel
+  user: ServerUser | null
+  /** @param octets the whole response, whose status is `status`; left unchanged by its owner from now on */
+  respond(octets: Buffer, status: number): RespondOutcome
+  /** Ends it without another word. A copy of the request that comes later is a new request. */
+  terminate(): void
+}
+
+/**
+ * Whoever has sent a request. It hears exactly one of: a final response, `timedOut`, `transportError`; then `terminated`.
+ * Before the final response there may be provisional ones, and after a 2xx to INVITE more 2xx (S-32). Only `terminated`
+ * is called when it has ended the transaction itself. Nothing is called before `sendRequest` has returned.
+ */
+export interface ClientUser {
+  response(response: SipResponse): void
+  timedOut(): void
+  transportError(): void
+  terminated(): void
+}
+
+/** A request that we have sent, until its answers have come. */
+export interface ClientTransaction {
+  readonly kind: 'invite-client' | 'non-invite-client'
+  readonly state: InviteClientState | NonInviteClientState
+  /** The request as sent, our Via on top. */
+  readonly request: SipRequest
+  readonly channel: SipChannel
+  /** The transport tells that what was sent has not arrived, or that no answer can come any more. */
+  transportFailed(): void
+  /** Ends it without another word, as 64*T1 after a CANCEL that had no effect; responses that come later are strays. */
+  terminate(): void
+}
+
+/** What one layer has counted since it was made. */
+export interface TransactionCounters {
+  /** Transactions that are open now. */
+  readonly open: Record<TransactionKind, number>
+  /** Messages sent again: requests by Timers A and E, responses by Timer G and for copies of requests, ACKs for copies. */
+  retransmissionsSent: number
+  /** Copies of requests, responses and ACKs that were for nobody above. */
+  retransmissionsAbsorbed: number
+  /** Responses that no transaction waits for, or that are malformed (S-37, S-13). */
+  strayResponses: number
+  /** Client transactions that got no final response, in time or at all (Timers B and F). */
+  timeouts: number
+  /** Final responses to INVITE that no ACK came for (Timer H). */
+  unacknowledged: number
+  /** Non-INVITE requests that had no final response while their client waited (S-36). */
+  unanswered: number
+  /** Messages that a channel could not send, and failures that the transport has told of later. */
+  transportErrors: number
+  /** New requests answered with 503, as the layer was full. */
+  refused: number
+  /** Requests without a Via that an answer could follow. */
+  unanswerable: number
+}
+
+/** What a transaction needs of the layer that it belongs to. */
+export interface TransactionContext {
+  readonly wheel: TimerWheel
+  readonly timers: Timers
+  readonly counters: TransactionCounters
+  /** The transaction has ended: forget it. */
+  ended(transaction: { readonly kind: TransactionKind; readonly key: string }): void
+}
