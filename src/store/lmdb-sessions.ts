@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
-import { type FileHandle, open as openFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Database, open, type RootDatabase } from 'lmdb'
 import { SilopathError } from '../errors.ts'
+import { commitErrorOf, environmentOptions, messageOf, refuseForeignFile } from './lmdb-environment.ts'
 import { type SessionRecord, type SessionStore, sweepRecordsMax } from './session-store.ts'
 
 export interface LmdbSessionsOptions {
@@ -43,10 +43,7 @@ export async function openLmdbSessions(options: LmdbSessionsOptions): Promise<{ 
   let environment: RootDatabase<SessionRecord, Row> | undefined
   try {
     await refuseForeignFile(join(path, 'data.mdb'))
-    // With these two on, a failed commit leaves promises inside lmdb that nobody can handle (the process would die of an
-    // unhandled rejection) or that never settle (close would hang). We batch ourselves and wait for every commit, so
-    // we lose nothing; and nothing is less durable: a commit is flushed before it is reported.
-    environment = open({ path, overlappingSync: false, eventTurnBatching: false })
+    environment = open({ path, ...environmentOptions })
     const rows = environment.openDB<SessionRecord, Row>({ name: 'sessions' })
     const swept = rows.getKeysCount()
     if (swept > 0) await rows.clearAsync()
@@ -210,43 +207,4 @@ class LmdbSessions implements SessionStore {
     }, retryDelayMs)
     this.#retry.unref()
   }
-}
-
-/**
- * lmdb ends the process with a segmentation fault when it opens a file that no LMDB wrote, or one cut short. So look first:
- * a database begins with two pages, and the head of the first (24 octets) is followed by a magic number.
- */
-async function refuseForeignFile(path: string): Promise<void> {
-  let file: FileHandle
-  try {
-    file = await openFile(path, 'r')
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return
-    throw error
-  }
-  try {
-    const { size } = await file.stat()
-    // LMDB makes a database of an empty file.
-    if (size === 0) return
-    const words = new Uint32Array(7)
-    await file.read(words, { position: 0 })
-    if (size < 2 * 4_096 || words[6] !== 0xbeefc0de) throw new Error(`${path} is not an LMDB database`)
-  } finally {
-    await file.close()
-  }
-}
-
-/** lmdb hides the reason of a failed commit in a second promise, which must be handled too. */
-async function commitErrorOf(error: unknown): Promise<unknown> {
-  if (!(error instanceof Error && 'commitError' in error)) return error
-  try {
-    await error.commitError
-    return error
-  } catch (reason) {
-    return reason
-  }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }
