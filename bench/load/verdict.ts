@@ -25,7 +25,8 @@ const FIGURES = [
   'generator_cpu_us_per_frame',
 ] as const
 
-const median = (values: readonly number[]): number => {
+/** Of an even number of values, what lies between the middle two; to three digits. */
+export const median = (values: readonly number[]): number => {
   const sorted = values.toSorted((a, b) => a - b)
   const middle = sorted.slice((sorted.length - 1) >> 1, (sorted.length >> 1) + 1)
   return Number((middle.reduce((sum, value) => sum + value, 0) / middle.length).toFixed(3))

@@ -1,0 +1,84 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { SilopathError } from '../../src/errors.ts'
+
+const CLI = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
+const READY_WITHIN_MS = 20_000
+const STOPPED_WITHIN_MS = 10_000
+
+export interface ServerProcess {
+  readonly pid: number | null
+  /** What it printed when it was ready, such as `ready msrp://127.0.0.1:40123 admin http://…`. */
+  readonly ready: string
+  /** Ends the process and removes its files. */
+  stop(): Promise<void>
+}
+
+/**
+ * Starts the server as a process of its own, as an operator would, and waits until it accepts.
+ * @param configIn the configuration, given the folder for its data
+ */
+export const startServer = async (configIn: (dataDir: string) => object): Promise<ServerProcess> => {
+  const folder = await mkdtemp(join(tmpdir(), 'silopath-bench-'))
+  const config = join(folder, 'silopath.yaml')
+  // JSON is YAML. Mode 600: there is a password in it.
+  await writeFile(config, JSON.stringify(configIn(join(folder, 'data'))), { mode: 0o600 })
+  // The flag that `npm start` gives.
+  const args = ['--max-semi-space-size=4', CLI, 'run', '--config', config]
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+  const stop = async (): Promise<void> => {
+    await stopChild(child)
+    await rm(folder, { recursive: true, force: true })
+  }
+  try {
+    return { pid: child.pid ?? null, ready: await readyLine(child), stop }
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}
+
+/** Waits for the line that begins with `ready` on the server's standard output. */
+const readyLine = async (child: ChildProcess): Promise<string> => {
+  const { stdout } = child
+  if (stdout === null) throw new Error('the server was started without a pipe')
+  return new Promise((resolve, reject) => {
+    const fail = (why: string): void => {
+      clearTimeout(timer)
+      reject(new SilopathError('LISTEN_FAILED', `the server ${why}. Remedy: see what it wrote above.`))
+    }
+    const timer = setTimeout(() => fail(`was not ready within ${READY_WITHIN_MS / 1000} s`), READY_WITHIN_MS)
+    child.once('error', (error) => fail(`could not be started: ${error.message}`))
+    child.once('exit', (code, signal) => fail(`ended with ${signal ?? `code ${code}`} before it was ready`))
+    let output = ''
+    stdout.setEncoding('utf8').on('data', (data: string) => {
+      output += data
+      const ready = /^ready .*(?=\n)/m.exec(output)?.[0]
+      if (ready === undefined) return
+      clearTimeout(timer)
+      child.removeAllListeners('exit')
+      // Whatever it still prints must not fill the pipe.
+      stdout.removeAllListeners('data').resume()
+      resolve(ready)
+    })
+  })
+}
+
+const stopChild = async (child: ChildProcess): Promise<void> => {
+  if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return
+  const exited = once(child, 'exit')
+  child.kill('SIGTERM')
+  const timeout = new AbortController()
+  const late = sleep(STOPPED_WITHIN_MS, 'late', { signal: timeout.signal }).catch(() => 'stopped')
+  if ((await Promise.race([exited, late])) === 'late') {
+    process.stderr.write(`the server did not end within ${STOPPED_WITHIN_MS / 1000} s of SIGTERM and is killed\n`)
+    child.kill('SIGKILL')
+    await exited
+  }
+  timeout.abort()
+}
