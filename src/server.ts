@@ -1,9 +1,10 @@
+import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { isIPv4 } from 'node:net'
 import { type Admin, startAdmin } from './admin/http.ts'
 import { nonceKeyOctetsMin } from './auth/nonce.ts'
 import { systemClock, type Ticker } from './clock.ts'
-import { formatEndpoint, parseEndpoint, sound } from './config/address.ts'
+import { formatEndpoint, isSecure, parseEndpoint, sound } from './config/address.ts'
 import type { Config } from './config/schema.ts'
 import { SilopathError } from './errors.ts'
 import type { ConnectionId, LaneIndex } from './ids.ts'
@@ -14,13 +15,16 @@ import { Identity, type ListenerIdentity } from './msrp/identity.ts'
 import { compileKernel } from './parser/kernel.ts'
 import { defaultRouting } from './routing/default-routing.ts'
 import type { Routing } from './routing/routing.ts'
+import type { SipListener } from './sip/identity.ts'
+import { openSip } from './sip/primary.ts'
+import type { RegisterRequest } from './sip/registrar/register-request.ts'
 import { openLmdbSessions } from './store/lmdb-sessions.ts'
 import { SessionBook } from './store/session-book.ts'
 import { type Listener, Transport } from './transport/transport.ts'
 import { version } from './version.ts'
 import { Connections } from './workers/connections.ts'
 import { Lane, type LaneSetup, prepareLane } from './workers/lane.ts'
-import type { LaneFeed, LaneMessage, LanePort } from './workers/lane-port.ts'
+import type { LaneFeed, LaneMessage, LanePort, NextHop } from './workers/lane-port.ts'
 import { createMemory, mapMemory, memorySizes } from './workers/memory.ts'
 import { LanePool } from './workers/pool.ts'
 
@@ -94,15 +98,25 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     undo.push(() => store.close())
     if (swept > 0) log.info({ sessions: swept }, 'sessions of an earlier run are over')
 
-    const identities = listeners.map((listener) => identityOf(listener, config))
+    const identities = listeners.map((listener) => identityOf(listener, listeners, config))
     // Each lane has its own; what is wrong with it is better said here.
     new Identity(identities, config.domains)
+    const sipListeners = listeners.flatMap((listener, index) =>
+      listener.protocols.includes('sip') ? [sipListenerOf(listener, index)] : [],
+    )
+    const isOpen = (connection: ConnectionId) => connections.isOpen(connection)
+    const sip = sipListeners.length > 0 ? await openSip(config, sipListeners, { clock, log, row, isOpen }) : null
+    if (sip !== null) {
+      undo.push(() => sip.close())
+      transport.onClosed = (connection) => sip.connectionClosed(connection)
+    }
     const setup: LaneSetup = {
       map,
       memory,
       kernel,
       config,
       listeners: identities,
+      sip: sip?.setup ?? null,
       nonceKey: randomBytes(nonceKeyOctetsMin),
       epochMs: clock.now(),
     }
@@ -121,6 +135,9 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     const deaths = map.lane.map(() => 0)
     const portOf = (lane: LaneIndex): LanePort => ({
       write: (connection, segment, octets) => transport.write(connection, segment, octets),
+      datagram: (listener, segment, octets) => transport.datagram(listener, segment, octets),
+      // Between workers it is the pool that carries; a lane alone has nobody to hand to.
+      hand: () => assert.fail('a lane hands nothing to itself'),
       close: (connection, reason) => transport.closeConnection(connection, reason),
       resume: (connection) => transport.resume(connection),
       released: (connection) => transport.released(connection),
@@ -130,7 +147,10 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     const receive = (message: LaneMessage, lane: LaneIndex) => {
       switch (message.type) {
         case 'connect':
-          connectFor(lane, message.request, message.host, message.port)
+          connectFor(lane, message.request, message.hop)
+          break
+        case 'register':
+          registerFor(lane, message.request, message.register)
           break
         case 'session-opened':
           book.opened(message)
@@ -142,9 +162,9 @@ export async function startServer(config: Config, options: ServerOptions): Promi
           log[message.level](message.fields, message.message)
       }
     }
-    const connectFor = (lane: LaneIndex, request: number, host: string, port: number) => {
+    const connectFor = (lane: LaneIndex, request: number, hop: NextHop) => {
       const asked = deaths[lane]
-      transport.connect(host, port, (connection: ConnectionId | 0) => {
+      transport.connect(hop, (connection: ConnectionId | 0) => {
         // The lane that asked may have died: its successor has made requests of its own by the same numbers.
         if (deaths[lane] !== asked) return
         feeds[lane]?.answered(request, connection)
@@ -152,11 +172,25 @@ export async function startServer(config: Config, options: ServerOptions): Promi
       })
     }
 
+    const registerFor = async (lane: LaneIndex, request: number, register: RegisterRequest) => {
+      const asked = deaths[lane]
+      const answer = await sip!.register(register)
+      if (deaths[lane] !== asked) return
+      feeds[lane]?.told({ type: 'registered', request, answer })
+      feeds[lane]?.flush()
+    }
+
     let stopLanes: () => Promise<void> | void
     let pool: LanePool | null = null
     if (config.workers === 0) {
       prepareLane(setup, 0 as LaneIndex, null)
-      const lane = new Lane(0 as LaneIndex, setup, { port: portOf(0 as LaneIndex), log, clock, routing })
+      const lane = new Lane(0 as LaneIndex, setup, {
+        port: portOf(0 as LaneIndex),
+        log,
+        clock,
+        routing,
+        location: sip?.location ?? null,
+      })
       feeds = [lane]
       stopLanes = () => lane.stop()
     } else {
@@ -204,6 +238,7 @@ export async function startServer(config: Config, options: ServerOptions): Promi
       undo.push(() => started.close())
     }
     const stopMeasuring = clock.every(1000, () => {
+      sip?.measure()
       for (let lane = 0; lane < map.lanes; lane++) {
         const occupancy = pool?.occupancy(lane as LaneIndex)
         if (!occupancy) continue
@@ -227,6 +262,7 @@ export async function startServer(config: Config, options: ServerOptions): Promi
       await transport.close()
       await stopLanes()
       await admin?.close()
+      await sip?.close()
       await store.close()
       closed.resolve()
     }
@@ -244,24 +280,62 @@ function urlOf({ config: { scheme, host }, port }: Listener): string {
   return `${scheme}://${formatEndpoint({ host, port })}`
 }
 
-/** How a listener is spoken of to peers; its address must be one they can use. */
-function identityOf({ config: { scheme, host, port: wanted, url }, port }: Listener, config: Config): ListenerIdentity {
+/**
+ * How a listener is spoken of to MSRP peers, at an address they can use; null when MSRP is not spoken there. A WebSocket's
+ * clients get URIs of a listener that everybody reaches (W-5), if there is one.
+ */
+function identityOf(listener: Listener, all: readonly Listener[], config: Config): ListenerIdentity | null {
+  if (!listener.protocols.includes('msrp')) return null
+  const { scheme, host } = listener.config
   const { use_path_addr, allow_plaintext_auth } = config.msrp
-  const usePath = use_path_addr === undefined ? { host, port } : sound(parseEndpoint(use_path_addr))
+  const secure = isSecure(scheme)
+  const told = isWebSocket(listener)
+    ? (all.find(
+        (other) => !isWebSocket(other) && other.protocols.includes('msrp') && isSecure(other.config.scheme) === secure,
+      ) ?? listener)
+    : listener
+  const { config: wanted, port } = told
+  const usePath =
+    wanted.advertise ??
+    (use_path_addr === undefined ? { host: wanted.host, port } : sound(parseEndpoint(use_path_addr)))
   if (usePath.host === '0.0.0.0' || usePath.host === '::') {
     throw new SilopathError(
       'CONFIG_INVALID',
-      `${url} listens on every address, so clients cannot be told where to find it. Remedy: set msrp.use_path_addr to the host:port they reach`,
+      `${wanted.url} listens on every address, so clients cannot be told where to find it. Remedy: set its advertise, or msrp.use_path_addr, to the host:port they reach`,
     )
   }
   const loopback = host === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.'))
   return {
-    scheme,
+    scheme: secure ? 'msrps' : 'msrp',
     host,
-    port,
+    port: listener.port,
     usePathHost: usePath.host,
     // The port of a listener that took any port is the one it got.
-    usePathPort: usePath.port === 0 || usePath.port === wanted ? port : usePath.port,
-    authAllowed: allow_plaintext_auth ?? loopback,
+    usePathPort: usePath.port === 0 || usePath.port === wanted.port ? port : usePath.port,
+    authAllowed: secure || (allow_plaintext_auth ?? loopback),
   }
+}
+
+/** How a listener is spoken of to SIP peers. */
+function sipListenerOf({ config, port, transports }: Listener, index: number): SipListener {
+  const { host, advertise } = config
+  const any = host === '0.0.0.0' || host === '::'
+  if (any && advertise === undefined) {
+    throw new SilopathError(
+      'CONFIG_INVALID',
+      `${config.url} listens on every address, so peers cannot be told where to find it. Remedy: set its advertise to the host:port they reach`,
+    )
+  }
+  return {
+    index,
+    transports,
+    host,
+    port,
+    advertisedHost: advertise?.host ?? host,
+    advertisedPort: advertise === undefined || advertise.port === 0 ? port : advertise.port,
+  }
+}
+
+function isWebSocket({ transports: [transport] }: Listener): boolean {
+  return transport === 'ws' || transport === 'wss'
 }

@@ -33,26 +33,57 @@ export function isHostName(text: string): boolean {
   return text.length <= 253 && /^[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?$/i.test(text)
 }
 
-/** Schemes a listener can have in this version, and those that are known but not built in yet. */
-const schemes = ['msrp']
-const laterSchemes = ['msrps', 'sip', 'sips', 'tcp', 'tls', 'ws', 'wss']
+/** What peers speak with us. */
+export type Protocol = 'msrp' | 'sip'
+
+/** What carries it. */
+export type ListenTransport = 'udp' | 'tcp' | 'tls' | 'ws' | 'wss'
+
+/**
+ * What each scheme of a listen URL stands for. Where there are two protocols, a WebSocket's subprotocol tells which one is
+ * spoken (W-1, S-25), elsewhere the first octets.
+ */
+export const listenSchemes: Readonly<
+  Record<ListenScheme, { readonly transports: readonly ListenTransport[]; readonly protocols: readonly Protocol[] }>
+> = {
+  msrp: { transports: ['tcp'], protocols: ['msrp'] },
+  msrps: { transports: ['tls'], protocols: ['msrp'] },
+  // S-24: a UDP listener implies a TCP one on the same port.
+  sip: { transports: ['tcp', 'udp'], protocols: ['sip'] },
+  sips: { transports: ['tls'], protocols: ['sip'] },
+  tcp: { transports: ['tcp'], protocols: ['msrp', 'sip'] },
+  tls: { transports: ['tls'], protocols: ['msrp', 'sip'] },
+  ws: { transports: ['ws'], protocols: ['msrp', 'sip'] },
+  wss: { transports: ['wss'], protocols: ['msrp', 'sip'] },
+}
+
+export type ListenScheme = 'msrp' | 'msrps' | 'sip' | 'sips' | 'tcp' | 'tls' | 'ws' | 'wss'
+
+/** Whether connections to listeners of this scheme are encrypted. */
+export function isSecure(scheme: ListenScheme): boolean {
+  const [transport] = listenSchemes[scheme].transports
+  return transport === 'tls' || transport === 'wss'
+}
 
 /** A listener's address, read from its URL. */
 export interface ListenAddress extends Endpoint {
-  readonly scheme: 'msrp'
+  readonly scheme: ListenScheme
 }
 
-/** Reads a listen URL: a scheme of this version, a host and an explicit port, and nothing behind them. */
+/** Reads a listen URL: a scheme, a host and an explicit port, and nothing behind them. */
 export function parseListenUrl(url: string): Result<ListenAddress, string> {
   const [, scheme, rest] = /^([a-z][a-z0-9+.-]*):\/\/(.*)$/i.exec(url) ?? []
   if (scheme === undefined || rest === undefined) return refuse('the scheme is missing')
   const name = scheme.toLowerCase()
-  if (laterSchemes.includes(name)) return refuse(`${name} is not supported by this version`)
-  if (!schemes.includes(name)) return refuse('an unknown scheme')
+  if (!isListenScheme(name)) return refuse(`an unknown scheme; known are ${Object.keys(listenSchemes).join(', ')}`)
   if (rest.includes('@')) return refuse('users do not belong in a listen URL')
   if (/[/;?#]/.test(rest)) return refuse('nothing may follow the port')
   const endpoint = parseEndpoint(rest)
-  return endpoint.ok ? { ok: true, value: { scheme: 'msrp', ...endpoint.value } } : endpoint
+  return endpoint.ok ? { ok: true, value: { scheme: name, ...endpoint.value } } : endpoint
+}
+
+function isListenScheme(name: string): name is ListenScheme {
+  return Object.hasOwn(listenSchemes, name)
 }
 
 /** The address in a text that the schema has let through. */

@@ -1,38 +1,21 @@
 import { availableParallelism } from 'node:os'
 import { z } from 'zod'
 import { isHostName, parseEndpoint, parseListenUrl } from './address.ts'
+import { authKeys } from './auth-keys.ts'
+import { control, count, day, type KeyNotes, notes, seconds } from './key.ts'
+import { registrarKeys, sipKeys } from './sip-keys.ts'
 
-/** What a key carries beside its type: the source of error texts, of docs/config.md and of docs/config.schema.json. */
-export interface KeyNotes {
-  /** Meaning, with the rule of docs/protocol.md where one is behind it. */
-  readonly description: string
-  readonly unit?: string
-  /** Kamailio's name of the setting, with the module it belongs to when it is not the core's. */
-  readonly kamailio?: string
-  /** What a text value has to look like, where the type alone does not say. */
-  readonly expects?: string
-  /** The default in words, where it is not a constant. */
-  readonly default_note?: string
-  /** The value, or what stands by mistake in its place, may be a secret: error texts never show it. */
-  readonly secret?: boolean
-}
-
-const notes = (description: string, rest: Omit<KeyNotes, 'description'> = {}) => ({ description, ...rest })
-// Not z.int(): its issue would keep the rules between other keys from running.
-const count = (min: number, max: number) => z.number().multipleOf(1).min(min).max(max)
-const seconds = (max: number) => z.number().min(0.1).max(max)
+export type { KeyNotes }
 
 const workersMax = 32
 /** As many lanes as fit the shared memory with all other defaults. */
 const workersDefaultMax = 16
-const day = 86_400
-
-const control = '\\u0000-\\u001f\\u007f'
-const hex = (digits: number) =>
-  z
-    .string()
-    .regex(new RegExp(`^[0-9a-fA-F]{${digits}}$`))
-    .toLowerCase()
+const path = z.string().min(1)
+const reachable = z.string().superRefine((text, context) => {
+  const endpoint = parseEndpoint(text)
+  if (!endpoint.ok) context.addIssue(`host:port (${endpoint.error})`)
+  else if (endpoint.value.port === 0) context.addIssue('host:port (clients cannot reach port 0)')
+})
 
 const listener = z
   .strictObject({
@@ -40,91 +23,60 @@ const listener = z
       .string()
       .superRefine((url, context) => {
         const address = parseListenUrl(url)
-        if (!address.ok) context.addIssue(`msrp://host:port (${address.error})`)
+        if (!address.ok) context.addIssue(`scheme://host:port (${address.error})`)
       })
       .meta(
         notes(
-          'Where to accept connections. Schemes of this version: `msrp` (plain TCP). An IPv6 host stands in brackets; port 0 takes any free port.',
-          { kamailio: 'listen', expects: 'msrp://host:port' },
+          'Where to listen. Schemes: `msrp` (TCP), `msrps` (TLS), `sip` (UDP and TCP), `sips` (TLS), `tcp` and `tls` (both protocols, told apart by what peers send), `ws` and `wss` (both protocols, by WebSocket subprotocol). An IPv6 host stands in brackets; port 0 takes any free port.',
+          { kamailio: 'listen', expects: 'scheme://host:port' },
+        ),
+      ),
+    cert: path.optional().meta(
+      notes('Certificate chain of a TLS listener, in PEM, relative to the folder of the config file.', {
+        kamailio: 'certificate (tls)',
+        expects: 'a path',
+        default_note: 'none; `msrps`, `sips`, `tls` and `wss` need one',
+      }),
+    ),
+    key: path.optional().meta(
+      notes('Private key of the certificate, in PEM.', {
+        kamailio: 'private_key (tls)',
+        expects: 'a path',
+        default_note: 'none; `msrps`, `sips`, `tls` and `wss` need one',
+      }),
+    ),
+    client_ca: path
+      .optional()
+      .meta(
+        notes(
+          'CA certificates, in PEM: clients of a TLS listener are asked for a certificate of one of these, but need not have one (R-2).',
+          { kamailio: 'ca_list (tls)', expects: 'a path', default_note: 'none: clients are not asked' },
+        ),
+      ),
+    advertise: reachable
+      .optional()
+      .meta(
+        notes(
+          'The address peers are told instead of the one listened on, in Via, Record-Route and Path; it comes before `msrp.use_path_addr`.',
+          { kamailio: 'listen … advertise', expects: 'host:port', default_note: 'address of the listener' },
         ),
       ),
   })
   .meta(notes('A listener.'))
 
-const user = z
+const tls = z
   .strictObject({
-    username: z
-      .string()
-      .regex(new RegExp(`^[^:${control}]{1,128}$`))
-      .meta(notes('The name the user authenticates with.', { expects: 'text of 1 to 128 characters without a colon' })),
-    password: z
-      .string()
-      .regex(new RegExp(`^[^${control}]{1,1024}$`))
-      .exactOptional()
+    ca: path
+      .optional()
       .meta(
-        notes('The password in the clear. Either this or ha1_md5 / ha1_sha256.', {
-          expects: 'text (digits alone need quotes)',
-          secret: true,
-        }),
-      ),
-    ha1_md5: hex(32)
-      .exactOptional()
-      .meta(
-        notes('MD5 of `username:realm:password` (D-14).', { expects: 'text of 32 hexadecimal digits', secret: true }),
-      ),
-    ha1_sha256: hex(64)
-      .exactOptional()
-      .meta(
-        notes('SHA-256 of `username:realm:password` (D-14).', {
-          expects: 'text of 64 hexadecimal digits',
-          secret: true,
-        }),
-      ),
-  })
-  .superRefine(
-    ({ password, ha1_md5, ha1_sha256 }, context) => {
-      const hashed = ha1_md5 !== undefined || ha1_sha256 !== undefined
-      if ((password !== undefined) === hashed) context.addIssue('either password, or ha1_md5 and/or ha1_sha256')
-    },
-    // A misspelt key is problem enough: that the right one is missing follows from it.
-    { when: ({ issues }) => issues.length === 0 },
-  )
-  .meta(notes('A user who may obtain a relay session.', { secret: true }))
-
-const auth = z
-  .strictObject({
-    users: z
-      .array(user)
-      .max(100_000)
-      .default([])
-      .meta(
-        notes('The users this relay knows; without any, every AUTH is refused.', {
-          expects: 'a list of at most 100000 users, each with `username` and `password`',
-          secret: true,
-        }),
-      ),
-    algorithms: z
-      .array(z.enum(['SHA-256', 'MD5']))
-      .min(1)
-      .max(2)
-      .default(['SHA-256', 'MD5'])
-      .meta(
-        notes('Digest algorithms offered, most preferred first (D-8, D-12).', {
-          kamailio: 'algorithm (auth)',
-          expects: 'a list of SHA-256 and MD5, each at most once',
-        }),
-      ),
-    nonce_lifetime: seconds(day)
-      .default(300)
-      .meta(
-        notes('How long a nonce is accepted; later the client is told it is stale (D-13).', {
-          unit: 's',
-          kamailio: 'nonce_expire (auth)',
-        }),
+        notes(
+          'CA certificates, in PEM, that are trusted beside the well-known ones when we connect over TLS. Certificates are always verified (R-5).',
+          { kamailio: 'ca_list (tls)', expects: 'a path', default_note: 'none' },
+        ),
       ),
   })
   .prefault({})
-  .meta(notes('Who may use the relay.'))
+  .meta(notes('TLS connections that we make.'))
 
 // The defaults of M-44 are also the maxima: the kernel's tables and the segments are sized for them.
 const limit = (min: number, max: number) => count(min, max).default(max)
@@ -152,24 +104,16 @@ const msrp = z
           default_note: 'first of `domains`',
         }),
       ),
-    use_path_addr: z
-      .string()
-      .superRefine((text, context) => {
-        const endpoint = parseEndpoint(text)
-        if (!endpoint.ok) context.addIssue(`host:port (${endpoint.error})`)
-        else if (endpoint.value.port === 0) context.addIssue('host:port (clients cannot reach port 0)')
-      })
-      .optional()
-      .meta(
-        notes(
-          'The address handed out in Use-Path URIs: the name and port clients reach this relay at. R-25 asks for a host name, not an IP address.',
-          {
-            kamailio: 'use_path_addr (msrp)',
-            expects: 'host:port',
-            default_note: 'address of the listener',
-          },
-        ),
+    use_path_addr: reachable.optional().meta(
+      notes(
+        'The address handed out in Use-Path URIs: the name and port clients reach this relay at. R-25 asks for a host name, not an IP address.',
+        {
+          kamailio: 'use_path_addr (msrp)',
+          expects: 'host:port',
+          default_note: 'address of the listener',
+        },
       ),
+    ),
     allow_plaintext_auth: z
       .boolean()
       .optional()
@@ -333,8 +277,9 @@ export const configKeys = z
       .array(listener)
       .min(1)
       .max(64)
-      .default([{ url: 'msrp://127.0.0.1:2855' }])
-      .meta(notes('The listeners.', { expects: 'a list of 1 to 64 listeners, each `- url: msrp://host:port`' })),
+      .default([{ url: 'msrp://127.0.0.1:2855' }, { url: 'sip://127.0.0.1:5060' }])
+      .meta(notes('The listeners.', { expects: 'a list of 1 to 64 listeners, each `- url: scheme://host:port`' })),
+    tls,
     domains: z
       .array(
         z
@@ -351,8 +296,10 @@ export const configKeys = z
           expects: 'a list of 1 to 1024 domain names',
         }),
       ),
-    auth,
+    auth: authKeys,
     msrp,
+    sip: sipKeys,
+    registrar: registrarKeys,
     admin,
     log,
   })

@@ -1,6 +1,7 @@
 import type { z } from 'zod'
 import { mapMemory, memorySizes, OCTETS_MAX } from '../workers/memory.ts'
-import { type Endpoint, formatEndpoint, parseEndpoint, parseListenUrl, sound } from './address.ts'
+import { type Endpoint, formatEndpoint, isSecure, parseEndpoint, parseListenUrl, sound } from './address.ts'
+import { tokenAlgorithms } from './auth-keys.ts'
 import type { ConfigKeys } from './keys.ts'
 
 type Context = z.core.$RefinementCtx<ConfigKeys>
@@ -25,6 +26,7 @@ export const rules: readonly Rule[] = [
     check: checkMemory,
   },
   { keys: [['listen'], ['admin']], check: checkAddresses },
+  { keys: [['listen']], check: checkCertificates },
   { keys: [['auth', 'algorithms']], check: checkAlgorithms },
   { keys: [['auth', 'users']], check: checkUsernames },
   {
@@ -34,6 +36,7 @@ export const rules: readonly Rule[] = [
     ],
     check: checkHashes,
   },
+  { keys: [['auth', 'jwt']], check: checkTokens },
 ]
 
 function checkExpires({ msrp }: ConfigKeys, context: Context): void {
@@ -74,6 +77,18 @@ function checkAddresses({ listen, admin }: ConfigKeys, context: Context): void {
   if (admin) check(sound(parseEndpoint(admin.listen)), ['admin', 'listen'], 'admin')
 }
 
+function checkCertificates({ listen }: ConfigKeys, context: Context): void {
+  for (const [index, listener] of listen.entries()) {
+    const { scheme } = sound(parseListenUrl(listener.url))
+    for (const key of ['cert', 'key', 'client_ca'] as const) {
+      const given = listener[key] !== undefined
+      const issue = (message: string) => context.addIssue({ code: 'custom', path: ['listen', index, key], message })
+      if (given && !isSecure(scheme)) issue(`nothing, as ${scheme} has no TLS`)
+      if (!given && isSecure(scheme) && key !== 'client_ca') issue(`a path, as ${scheme} needs a certificate`)
+    }
+  }
+}
+
 function checkAlgorithms({ auth }: ConfigKeys, context: Context): void {
   if (new Set(auth.algorithms).size === auth.algorithms.length) return
   context.addIssue({ code: 'custom', path: ['auth', 'algorithms', 1], message: 'each algorithm once' })
@@ -92,12 +107,38 @@ function checkUsernames({ auth }: ConfigKeys, context: Context): void {
 }
 
 function checkHashes({ auth }: ConfigKeys, context: Context): void {
-  const hashOf = { MD5: 'ha1_md5', 'SHA-256': 'ha1_sha256' } as const
   for (const [index, user] of auth.users.entries()) {
-    const hashed = user.ha1_md5 !== undefined || user.ha1_sha256 !== undefined
-    if (!hashed || auth.algorithms.some((algorithm) => user[hashOf[algorithm]] !== undefined)) continue
-    const wanted = auth.algorithms.map((algorithm) => hashOf[algorithm]).join(' or ')
-    const path = ['auth', 'users', index]
-    context.addIssue({ code: 'custom', path, message: `${wanted}, as auth.algorithms asks for` })
+    const wanted = missingHash(user, auth.algorithms)
+    if (wanted !== null) context.addIssue({ code: 'custom', path: ['auth', 'users', index], message: wanted })
+  }
+}
+
+type AuthKeys = ConfigKeys['auth']
+const hashKeys = { MD5: 'ha1_md5', 'SHA-256': 'ha1_sha256' } as const
+
+/** What a user without a password lacks to answer any of the challenges, to complete "expected …"; null: nothing. */
+export function missingHash(
+  user: AuthKeys['users'][number],
+  algorithms: Readonly<AuthKeys['algorithms']>,
+): string | null {
+  if (user.password !== undefined || algorithms.some((algorithm) => user[hashKeys[algorithm]] !== undefined))
+    return null
+  return `${algorithms.map((algorithm) => hashKeys[algorithm]).join(' or ')}, as auth.algorithms asks for`
+}
+
+function checkTokens({ auth: { jwt } }: ConfigKeys, context: Context): void {
+  if (jwt === undefined) return
+  // An algorithm of the other kind would take a public key, which everybody knows, for a shared secret.
+  const fitting: readonly string[] = jwt.secret === undefined ? tokenAlgorithms.public : tokenAlgorithms.secret
+  for (const [index, algorithm] of (jwt.algorithms ?? []).entries()) {
+    if (fitting.includes(algorithm)) continue
+    const key = jwt.secret === undefined ? 'public keys' : 'secret'
+    const message = `an algorithm for ${key}: ${fitting.join(', ')}`
+    context.addIssue({ code: 'custom', path: ['auth', 'jwt', 'algorithms', index], message })
+  }
+  // The issuer's keys sign tokens for other services too.
+  if (jwt.jwks_url !== undefined && jwt.audience === undefined) {
+    const message = 'the audience of our tokens, since the keys of jwks_url sign those of others too'
+    context.addIssue({ code: 'custom', path: ['auth', 'jwt', 'audience'], message })
   }
 }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { parseErrorClasses } from '../parser/msrp/error-class.ts'
+import { sipProblems } from '../parser/sip/problem.ts'
 
 export type Labels = Readonly<Record<string, string>>
 
@@ -29,6 +30,44 @@ function cellsOf<const Prefix extends string, const Label extends string, Value 
   const entries = values.map((value) => [`${prefix}:${value}`, { [label]: String(value) }])
   return Object.fromEntries(entries) as Readonly<Record<`${Prefix}:${Value}`, Labels>>
 }
+
+/** Cells `<prefix>:<value>:<value>…` for every combination of the values of several labels. */
+function product<const Prefix extends string>(
+  prefix: Prefix,
+  labels: Readonly<Record<string, readonly string[]>>,
+): Readonly<Record<`${Prefix}:${string}`, Labels>> {
+  let cells: (readonly [string, Labels])[] = [[prefix, {}]]
+  for (const [label, values] of Object.entries(labels)) {
+    cells = cells.flatMap(([key, rest]) =>
+      values.map((value) => [`${key}:${value}`, { ...rest, [label]: value }] as const),
+    )
+  }
+  return Object.fromEntries(cells) as Readonly<Record<`${Prefix}:${string}`, Labels>>
+}
+
+export const sipTransports = ['udp', 'tcp', 'tls', 'ws', 'wss'] as const
+/** Methods that are counted by name. */
+export const sipMethods = [
+  'REGISTER',
+  'MESSAGE',
+  'INVITE',
+  'ACK',
+  'BYE',
+  'CANCEL',
+  'OPTIONS',
+  'SUBSCRIBE',
+  'NOTIFY',
+  'INFO',
+  'PRACK',
+  'UPDATE',
+  'REFER',
+  'PUBLISH',
+] as const
+/** Codes that are counted by name; others of their class are counted together. */
+export const sipCodes = [
+  100, 180, 183, 200, 202, 400, 401, 403, 404, 405, 407, 408, 413, 415, 416, 420, 421, 423, 430, 439, 480, 481, 482,
+  483, 486, 487, 488, 500, 501, 503, 504, 505, 513, 600, 603, 606,
+] as const
 
 /** Every metric that lanes and the primary count. The order of the cells here is their order in a row. */
 export const counterFamilies = [
@@ -87,7 +126,8 @@ export const counterFamilies = [
     kind: 'counter',
     series: 'sum',
     help:
-      'AUTH requests, by outcome: rejected is wrong credentials, stale an expired nonce, forbidden a 403, ' +
+      'AUTH requests, by outcome: rejected is wrong credentials, stale an expired nonce or token, forbidden a 403, ' +
+      'unavailable a source of credentials that does not answer, ' +
       'out_of_bounds a 423 for Expires, forwarded an AUTH for a relay further on.',
     cells: {
       authAccepted: { outcome: 'accepted' },
@@ -97,6 +137,7 @@ export const counterFamilies = [
       authReplayed: { outcome: 'replayed' },
       authMalformed: { outcome: 'malformed' },
       authForbidden: { outcome: 'forbidden' },
+      authUnavailable: { outcome: 'unavailable' },
       authOutOfBounds: { outcome: 'out_of_bounds' },
       authForwarded: { outcome: 'forwarded' },
     },
@@ -190,6 +231,138 @@ export const counterFamilies = [
     },
   },
   {
+    name: 'silopath_sip_requests_total',
+    kind: 'counter',
+    series: 'sum',
+    help: 'SIP requests, by direction, transport and method. Retransmissions count.',
+    cells: product('sipRequests', {
+      direction: ['received', 'sent'],
+      transport: sipTransports,
+      method: [...sipMethods, 'OTHER'],
+    }),
+  },
+  {
+    name: 'silopath_sip_responses_total',
+    kind: 'counter',
+    series: 'sum',
+    help: 'SIP responses, by direction, transport and status code.',
+    cells: product('sipResponses', {
+      direction: ['received', 'sent'],
+      transport: sipTransports,
+      code: [...sipCodes.map(String), '1xx', '2xx', '3xx', '4xx', '5xx', '6xx'],
+    }),
+  },
+  {
+    name: 'silopath_sip_parse_errors_total',
+    kind: 'counter',
+    series: 'sum',
+    help: 'Faulty SIP messages, by what is wrong with them.',
+    cells: cellsOf('sipProblem', 'reason', sipProblems),
+  },
+  {
+    name: 'silopath_sip_transactions_open',
+    kind: 'gauge',
+    series: 'sum',
+    help: 'SIP transactions that are open, by kind.',
+    cells: cellsOf('sipTransactions', 'kind', [
+      'invite-server',
+      'non-invite-server',
+      'invite-client',
+      'non-invite-client',
+    ]),
+  },
+  {
+    name: 'silopath_sip_transaction_events_total',
+    kind: 'counter',
+    series: 'sum',
+    help:
+      'What happened in SIP transactions: retransmission_sent is a message sent again, retransmission_absorbed a copy that ' +
+      'was for nobody above, stray_response one that nothing waits for, timeout no final response, unacknowledged no ACK, ' +
+      'unanswered a request that we left without an answer, transport_error what could not be sent, refused a request ' +
+      'answered 503 for want of room, handed_over a message that belonged to another lane.',
+    cells: cellsOf('sipEvents', 'event', [
+      'retransmission_sent',
+      'retransmission_absorbed',
+      'stray_response',
+      'timeout',
+      'unacknowledged',
+      'unanswered',
+      'transport_error',
+      'refused',
+      'unanswerable',
+      'handed_over',
+    ]),
+  },
+  {
+    name: 'silopath_sip_dropped_total',
+    kind: 'counter',
+    series: 'sum',
+    help: 'SIP messages dropped: malformed beyond an answer, responses not for us, datagrams that found no room.',
+    cells: cellsOf('sipDropped', 'reason', ['malformed', 'not_ours', 'no_room', 'not_served']),
+  },
+  {
+    name: 'silopath_sip_auth_total',
+    kind: 'counter',
+    series: 'sum',
+    help:
+      'SIP requests whose sender has to show who they are, by outcome: trusted is a peer or a flow that has registered ' +
+      'before, rejected wrong credentials, stale an expired nonce or token, forbidden a user who may not act for that name.',
+    cells: cellsOf('sipAuth', 'outcome', [
+      'trusted',
+      'accepted',
+      'challenged',
+      'rejected',
+      'stale',
+      'replayed',
+      'malformed',
+      'forbidden',
+      'unavailable',
+    ]),
+  },
+  {
+    name: 'silopath_sip_registrations',
+    kind: 'gauge',
+    series: 'sum',
+    help: 'Contacts that are registered.',
+    cells: { sipBindings: {} },
+  },
+  {
+    name: 'silopath_sip_registrations_total',
+    kind: 'counter',
+    series: 'sum',
+    help:
+      'Contacts added, refreshed, removed, displaced to make room, expired, and unreachable since their connection closed; ' +
+      'REGISTERs that only asked, and those that were refused.',
+    cells: cellsOf('sipRegistrations', 'event', [
+      'added',
+      'refreshed',
+      'removed',
+      'displaced',
+      'expired',
+      'unreachable',
+      'fetched',
+      'refused',
+    ]),
+  },
+  {
+    name: 'silopath_sip_proxied_total',
+    kind: 'counter',
+    series: 'sum',
+    help:
+      'Requests that the proxy was asked to forward, by outcome: accepted is a 2xx, rejected any other final response, ' +
+      'timed_out none, unreachable no way to the next hop, not_found no such user, offline a user without a contact, refused ' +
+      'a request that may not be relayed.',
+    cells: cellsOf('sipProxied', 'outcome', [
+      'accepted',
+      'rejected',
+      'timed_out',
+      'unreachable',
+      'not_found',
+      'offline',
+      'refused',
+    ]),
+  },
+  {
     name: 'silopath_lane_loop_delay_seconds',
     kind: 'gauge',
     series: 'lane',
@@ -267,6 +440,27 @@ export const counterFamilies = [
     },
   },
   {
+    name: 'silopath_handshakes_failed_total',
+    kind: 'counter',
+    series: 'sum',
+    help: 'Handshakes that ended before there was a connection, by layer.',
+    cells: { handshakesFailedTls: { layer: 'tls' }, handshakesFailedWebSocket: { layer: 'websocket' } },
+  },
+  {
+    name: 'silopath_datagrams_total',
+    kind: 'counter',
+    series: 'sum',
+    help:
+      'UDP datagrams: received, sent, dropped for want of room on the way to a lane or to the network, and failed: the ' +
+      'network refused to carry them.',
+    cells: {
+      datagramsReceived: { event: 'received' },
+      datagramsSent: { event: 'sent' },
+      datagramsDropped: { event: 'dropped' },
+      datagramsFailed: { event: 'failed' },
+    },
+  },
+  {
     name: 'silopath_reads_paused',
     kind: 'gauge',
     series: 'sum',
@@ -328,7 +522,10 @@ const indexes = Object.fromEntries(counterCells.map((key, index) => [key, index]
  * Where each cell lies in a row: `row[C.framesReceivedSend] += 1`. The parse errors lie side by side in the order of
  * `parseErrorClasses`, so that class number n is `C.parseErrorFirst + n`.
  */
-export const C = Object.freeze({ ...indexes, parseErrorFirst: indexes[`parseError:${parseErrorClasses[0]}`] })
+export const C: Readonly<Record<CounterKey | 'parseErrorFirst', number>> = Object.freeze({
+  ...indexes,
+  parseErrorFirst: indexes[`parseError:${parseErrorClasses[0]}`],
+})
 
 const handlingFirst = C[`handling:${handlingBuckets[0]}`]
 

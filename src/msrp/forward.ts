@@ -41,10 +41,6 @@ import {
   RUN_TO,
   RUN_TO_END,
   RUN_VISITED,
-  S_FRAMES_FROM,
-  S_FRAMES_TO,
-  S_OCTETS_FROM,
-  S_OCTETS_TO,
   S_PEER,
   S_PEER_HASH,
   SLOTS_MAX,
@@ -57,6 +53,7 @@ import type { SendFlags } from '../routing/routing.ts'
 import { failureReport } from './compose.ts'
 import type { MsrpConnection } from './connection.ts'
 import type { RelayContext } from './context.ts'
+import { SessionCounts } from './session-counts.ts'
 import { type Ending, wantsTimeout } from './transactions.ts'
 
 /** Body of a request other than SEND (M-43). */
@@ -126,12 +123,7 @@ export class Forwarder {
   #visited = 0
   #fromEntry: Address | 0 = 0
   #toEntry: Address | 0 = 0
-  // What #countSession has added up.
-  #countedFrom: Address | 0 = 0
-  #countedTo: Address | 0 = 0
-  #countedFrames = 0
-  #countedIn = 0
-  #countedOut = 0
+  readonly #counts: SessionCounts
 
   constructor(context: RelayContext, answers: Answers) {
     this.#context = context
@@ -141,6 +133,12 @@ export class Forwarder {
     this.#text = Buffer.from(context.kernel.octets.buffer as ArrayBuffer)
     this.#row = context.row
     this.#bodyMax = context.config.msrp.limits.body
+    this.#counts = new SessionCounts(context.kernel.words)
+  }
+
+  /** A read has been worked off. */
+  settle(): void {
+    this.#counts.settle()
   }
 
   /** Relays the request in the record, or answers as the rules say when it may not or cannot go on. */
@@ -200,7 +198,8 @@ export class Forwarder {
     kernel.relay(at, okAt, transaction, this.#context.lane, slot, this.#randomOctets(), this.#visited)
     const end = record[R_FORWARD_END]!
     const okEnd = record[R_OK_END]!
-    outbox.commit(destination, acknowledge && toItself ? okEnd : end)
+    if (!acknowledge || !toItself) outbox.commit(destination, end)
+    else if (!outbox.commitTwo(destination, end, okEnd)) this.#context.services.close(stream, 'pressure')
     this.#countForwarded(kind, end - at)
     if (acknowledge) {
       if (!toItself) outbox.commit(stream.id, okEnd)
@@ -208,7 +207,7 @@ export class Forwarder {
       this.#row[RESPONSES_SENT_2XX]! += 1
       this.#row[OCTETS_SENT]! += okEnd - (toItself ? end : okAt)
     }
-    this.#countSession(1, record[R_END]! - record[R_START]!, end - at)
+    this.#counts.add(this.#fromEntry, this.#toEntry, 1, record[R_END]! - record[R_START]!, end - at)
     if (!stream.trusted) this.#answers.accept(stream)
     if (flags.closeAfterSend) this.#closeDestination(destination)
     else if (acknowledge && !toItself) this.like = SENDS
@@ -265,7 +264,7 @@ export class Forwarder {
     row[FRAMES_SENT_RESPONSE]! += frames
     row[RESPONSES_SENT_2XX]! += frames
     row[OCTETS_SENT]! += octetsOut + run[RUN_OK_TO]! - okTo
-    this.#countSession(frames, octetsIn, octetsOut)
+    this.#counts.add(this.#fromEntry, this.#toEntry, frames, octetsIn, octetsOut)
     return next
   }
 
@@ -387,7 +386,7 @@ export class Forwarder {
       return FORWARD
     }
     const uri = this.#uri(1)
-    if (!config.msrp.plaintext_peers || uri.scheme !== 'msrp') return this.#notPermitted(stream)
+    if (uri.scheme === 'msrp' && !config.msrp.plaintext_peers) return this.#notPermitted(stream)
     const hop = peers.connectionTo(uri, clock.now(), flags.noConnect === true, () => services.resume(stream))
     if (hop === 'connecting') {
       this.#count('stalledConnecting')
@@ -552,41 +551,6 @@ export class Forwarder {
       row[C.framesSentAuth]! += 1
       row[C.authForwarded]! += 1
     } else row[C.framesSentOther]! += 1
-  }
-
-  /**
-   * Frames and octets of the sessions at both ends, for their records. Frames of one read mostly belong to the same
-   * sessions: they are added up here, as adding to shared memory is dear, until `settleCounts`.
-   */
-  #countSession(frames: number, octetsIn: number, octetsOut: number): void {
-    if (this.#fromEntry !== this.#countedFrom || this.#toEntry !== this.#countedTo) {
-      this.settleCounts()
-      this.#countedFrom = this.#fromEntry
-      this.#countedTo = this.#toEntry
-    }
-    this.#countedFrames += frames
-    this.#countedIn += octetsIn
-    this.#countedOut += octetsOut
-  }
-
-  /** To be called when a read has been worked off. */
-  settleCounts(): void {
-    const frames = this.#countedFrames
-    if (frames === 0) return
-    const words = this.#words
-    if (this.#countedFrom !== 0) {
-      const at = this.#countedFrom >> 2
-      Atomics.add(words, at + S_FRAMES_FROM, frames)
-      Atomics.add(words, at + S_OCTETS_FROM, this.#countedIn)
-    }
-    if (this.#countedTo !== 0) {
-      const at = this.#countedTo >> 2
-      Atomics.add(words, at + S_FRAMES_TO, frames)
-      Atomics.add(words, at + S_OCTETS_TO, this.#countedOut)
-    }
-    this.#countedFrames = 0
-    this.#countedIn = 0
-    this.#countedOut = 0
   }
 }
 

@@ -30,17 +30,18 @@ export interface ListenerIdentity {
 
 /** What names this relay: which URIs are ours (R-10), and how we write them. */
 export class Identity {
-  readonly #listeners: readonly ListenerIdentity[]
+  /** By index; null for those that MSRP is not spoken at. */
+  readonly #listeners: readonly (ListenerIdentity | null)[]
   readonly #domains: ReadonlySet<string>
   /** `scheme host:port` of everything that is us. */
   readonly #addresses = new Set<string>()
   readonly #hosts = new Set<string>()
 
   /** @throws SilopathError CONFIG_INVALID when there are more names than the kernel has room for */
-  constructor(listeners: readonly ListenerIdentity[], domains: readonly string[]) {
+  constructor(listeners: readonly (ListenerIdentity | null)[], domains: readonly string[]) {
     this.#listeners = listeners
     this.#domains = new Set(domains.map(canonicalHost))
-    for (const { scheme, host, port, usePathHost, usePathPort } of listeners) {
+    for (const { scheme, host, port, usePathHost, usePathPort } of listeners.filter((listener) => listener !== null)) {
       this.#addresses.add(`${scheme} ${canonicalHost(host)}:${port}`)
       this.#addresses.add(`${scheme} ${canonicalHost(usePathHost)}:${usePathPort}`)
       this.#hosts.add(`${scheme} ${canonicalHost(host)}`)
@@ -59,8 +60,10 @@ export class Identity {
   }
 
   listener(index: number): ListenerIdentity {
-    // A connection of our own making belongs to the first listener.
-    return this.#listeners[Math.max(index, 0)]!
+    // A connection of our own making belongs to the first listener that speaks MSRP.
+    const listener = this.#listeners[index] ?? this.#listeners.find((other) => other !== null)
+    assert(listener !== undefined, 'without a listener for MSRP there is nobody to speak it with')
+    return listener
   }
 
   /** What stands before the session-id in the URIs of a listener. */
@@ -78,7 +81,9 @@ export class Identity {
 
   /** Tells a kernel how our URIs begin. */
   teach(kernel: Kernel): void {
-    const prefixes = [...new Set(this.#listeners.map((_, index) => this.prefix(index)))].slice(0, PREFIXES_MAX)
+    const prefixes = [
+      ...new Set(this.#listeners.flatMap((listener, index) => (listener === null ? [] : [this.prefix(index)]))),
+    ].slice(0, PREFIXES_MAX)
     for (const [i, prefix] of prefixes.entries()) {
       const at = kernel.scratch + PREFIXES + i * PREFIX_OCTETS
       const octets = Buffer.from(prefix, 'latin1').subarray(0, PREFIX_OCTETS - 4)

@@ -1,8 +1,9 @@
+import type { Clock } from '../clock.ts'
 import type { ConnectionId } from '../ids.ts'
 import type { MsrpUri } from '../parser/msrp/uri.ts'
 import { canonicalHost } from '../parser/msrp/uri.ts'
 import type { Connections } from '../workers/connections.ts'
-import type { LanePort } from '../workers/lane-port.ts'
+import type { Connector } from '../workers/connector.ts'
 
 /** How long a next hop that could not be reached is not tried again, milliseconds. */
 const RETRY_AFTER_MS = 2000
@@ -14,28 +15,29 @@ type Peer =
   | { readonly state: 'connected'; readonly connection: ConnectionId }
   | { readonly state: 'unreachable'; readonly until: number }
 
-export type NextHop = ConnectionId | 'connecting' | 'unreachable'
+export type PeerState = ConnectionId | 'connecting' | 'unreachable'
 
 /** Foreign next hops as one lane sees them: relays and relay-less peers that we connect to (M-80, R-48). */
 export class Peers {
-  readonly #port: LanePort
+  readonly #connector: Connector
   readonly #connections: Connections
+  readonly #clock: Clock
   readonly #peers = new Map<string, Peer>()
-  readonly #requests = new Map<number, string>()
-  #lastRequest = 0
 
-  constructor(port: LanePort, connections: Connections) {
-    this.#port = port
+  constructor(connector: Connector, connections: Connections, clock: Clock) {
+    this.#connector = connector
     this.#connections = connections
+    this.#clock = clock
   }
 
   /**
    * The connection to the host and port of a URI. While it is being made, `then` is called once it is there or has
    * failed.
    */
-  connectionTo(uri: MsrpUri, now: number, noConnect: boolean, then: () => void): NextHop {
-    // U-7: such names exist to be unresolvable.
-    if (uri.port === null || /\.invalid\.?$/i.test(uri.host)) return 'unreachable'
+  connectionTo(uri: MsrpUri, now: number, noConnect: boolean, then: () => void): PeerState {
+    // U-7: such names exist to be unresolvable. W-5: who is reached by WebSocket cannot be connected to.
+    if (uri.port === null || uri.transport.toLowerCase() !== 'tcp' || /\.invalid\.?$/i.test(uri.host))
+      return 'unreachable'
     const key = `${uri.scheme} ${canonicalHost(uri.host)}:${uri.port}`
     const peer = this.#peers.get(key)
     if (peer?.state === 'connected' && this.#connections.isOpen(peer.connection)) return peer.connection
@@ -47,22 +49,16 @@ export class Peers {
     if (this.#peers.size >= PEERS_MAX) this.#forget()
     if (this.#peers.size >= PEERS_MAX) return 'unreachable'
     this.#peers.set(key, { state: 'connecting', waiting: new Set([then]) })
-    const request = ++this.#lastRequest
-    this.#requests.set(request, key)
-    this.#port.post({ type: 'connect', request, host: uri.host, port: uri.port })
+    const transport = uri.scheme === 'msrps' ? 'tls' : 'tcp'
+    const hop = { protocol: 'msrp', transport, host: uri.host, port: uri.port } as const
+    this.#connector.connect(hop, (connection) => this.#answered(key, connection))
     return 'connecting'
   }
 
-  /** The primary's answer to a `connect`: the connection, 0 when there is none. */
-  answered(request: number, connection: ConnectionId | 0, now: number): void {
-    const key = this.#requests.get(request)
-    if (key === undefined) return
-    this.#requests.delete(request)
+  #answered(key: string, connection: ConnectionId | 0): void {
     const peer = this.#peers.get(key)
-    this.#peers.set(
-      key,
-      connection === 0 ? { state: 'unreachable', until: now + RETRY_AFTER_MS } : { state: 'connected', connection },
-    )
+    const until = this.#clock.now() + RETRY_AFTER_MS
+    this.#peers.set(key, connection === 0 ? { state: 'unreachable', until } : { state: 'connected', connection })
     if (peer?.state === 'connecting') for (const then of peer.waiting) then()
   }
 

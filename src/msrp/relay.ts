@@ -54,6 +54,8 @@ type Action =
   | { readonly do: 'relay'; readonly flags: SendFlags }
   | { readonly do: 'reply'; readonly status: number; readonly comment: string; readonly headers: HeaderLines }
   | { readonly do: 'drop' }
+  /** The routing is asked again about the same frame, now that credentials have been judged. */
+  | { readonly do: 'decide again'; readonly judged: AuthOutcome }
 
 const verdictOf = (action: Action) => action as unknown as Verdict
 const actionOf = (verdict: Verdict) => verdict as unknown as Action
@@ -90,6 +92,8 @@ export class Relay implements FrameHandler<MsrpConnection> {
   handled = 0
   /** The connection whose frame is being handled: what the actions work on. */
   #stream!: MsrpConnection
+  /** What `verify` says of the frame being handled, if it has been judged already. */
+  #judged: AuthOutcome | null = null
 
   constructor(context: RelayContext) {
     this.#context = context
@@ -179,7 +183,7 @@ export class Relay implements FrameHandler<MsrpConnection> {
 
   /** A read has been worked off. */
   settle(): void {
-    this.#forwarder.settleCounts()
+    this.#forwarder.settle()
   }
 
   /** See Forwarder.ended. */
@@ -243,6 +247,13 @@ export class Relay implements FrameHandler<MsrpConnection> {
       }
       case 'drop':
         return TAKEN
+      case 'decide again':
+        this.#judged = action.judged
+        try {
+          return this.#decide(stream, swallowed, this.#context.routing.onMsrpRequest ?? defaultRouting.onMsrpRequest)
+        } finally {
+          this.#judged = null
+        }
     }
   }
 
@@ -352,24 +363,30 @@ export class Relay implements FrameHandler<MsrpConnection> {
     }
   }
 
-  #verify(auth: MsrpRequest): AuthOutcome {
+  #verify(auth: MsrpRequest): AuthOutcome | Promise<Verdict> {
     const stream = this.#stream
-    const outcome = this.#context.authenticator.verify({
-      authorization: auth.headers('Authorization'),
-      method: 'AUTH',
-      // D-11: the rightmost URI of To-Path.
-      uri: auth.toPath.at(-1)!.text,
-      binding: stream.id,
-    })
+    const outcome =
+      this.#judged ??
+      this.#context.authenticator.verify({
+        authorization: auth.headers('Authorization'),
+        method: 'AUTH',
+        // D-11: the rightmost URI of To-Path.
+        uri: auth.toPath.at(-1)!.text,
+        binding: stream.id,
+      })
+    if (outcome instanceof Promise) return outcome.then((judged) => verdictOf({ do: 'decide again', judged }))
+    if (outcome.outcome === 'unavailable') this.#count('authUnavailable')
     if (outcome.outcome === 'malformed') this.#count('authMalformed')
     if (outcome.outcome === 'challenge') {
       switch (outcome.reason) {
         case 'wrong-credentials':
+        case 'wrong-token':
           this.#count('authRejected')
           stream.failedAuths++
           break
         case 'stale':
         case 'forged':
+        case 'expired-token':
           this.#count('authStale')
           break
         case 'replayed':

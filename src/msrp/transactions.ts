@@ -330,7 +330,8 @@ export function clearTransactions(words: Int32Array, { first, control }: Transac
     // The next generation: a response that still comes finds nothing.
     Atomics.store(words, at + T_STATE, ((words[at + T_STATE]! & ~3) + T_GENERATION) & T_STATE_MASK)
   }
-  for (const word of [TRANSACTIONS_FREE_LIST, TRANSACTIONS_FREED, TRANSACTIONS_USED]) Atomics.store(words, control + word, 0)
+  for (const word of [TRANSACTIONS_FREE_LIST, TRANSACTIONS_FREED, TRANSACTIONS_USED])
+    Atomics.store(words, control + word, 0)
 }
 
 /** Whether the original sender is to hear of it when no response comes. */

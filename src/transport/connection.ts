@@ -1,30 +1,35 @@
-import type { Socket } from 'node:net'
 import { formatEndpoint } from '../config/address.ts'
 import type { Address, ConnectionId, LaneIndex } from '../ids.ts'
+import type { Channel } from './channel.ts'
 
 /**
- * One socket and what is on its way through it. It ends in steps, each with its flag: `closing`, nothing more is read;
+ * One channel and what is on its way through it. It ends in steps, each with its flag: `closing`, nothing more is read;
  * `closedToLane`, the lane has been told; `gone`, the socket is closed; `released`, the lane has forgotten it. Only a
  * connection that is gone and released gives its slot back.
  */
 export class Connection {
   readonly id: ConnectionId
   readonly lane: LaneIndex
-  readonly socket: Socket
+  readonly channel: Channel
   readonly peer: string
   /** When octets last went in or out, milliseconds since the Unix epoch. */
   usedAt: number
   /** Octets given to the lane, modulo 2^32. */
   delivered = 0
   paused = false
-  /** Octets that found no room on the way to the lane. */
-  held: Buffer | null = null
+  /**
+   * What has been read and not given to the lane, oldest first: what found no room on the way, and messages that a
+   * WebSocket had read already when it was paused. Together less than two reads.
+   */
+  held: Buffer[] = []
+  /** It will try again soon to give away what it holds. */
+  retrying = false
   closing = false
   closedToLane = false
   gone = false
   released = false
   linger: NodeJS.Timeout | null = null
-  /** Host and port, if we made the connection. */
+  /** Where it leads, if we made the connection; see hopKey. */
   outgoingKey: string | null = null
   readonly #give: (segment: Address) => void
   /** Segments whose octets have not left yet, oldest first. */
@@ -34,26 +39,24 @@ export class Connection {
   readonly #onWritten: () => void
 
   /** @param give takes a segment back once its octets have left */
-  constructor(id: ConnectionId, lane: LaneIndex, socket: Socket, now: number, give: (segment: Address) => void) {
+  constructor(id: ConnectionId, lane: LaneIndex, channel: Channel, now: number, give: (segment: Address) => void) {
     this.id = id
     this.lane = lane
-    this.socket = socket
-    this.peer = formatEndpoint({ host: socket.remoteAddress ?? '0.0.0.0', port: socket.remotePort ?? 0 })
+    this.channel = channel
+    this.peer = formatEndpoint({ host: channel.address, port: channel.port })
     this.usedAt = now
     this.#give = give
     this.#onWritten = () => this.#written()
   }
 
   get writable(): boolean {
-    return !this.closing && !this.gone && this.socket.writable
+    return !this.closing && !this.gone && this.channel.writable
   }
 
   /** Sends octets that lie in a segment. Nearly always they have left when this returns. */
-  write(octets: Uint8Array, segment: Address): void {
-    const { socket } = this
+  write(octets: Buffer, segment: Address): void {
     this.#pending.push(segment)
-    socket.write(octets, this.#onWritten)
-    if (socket.writableLength === 0) {
+    if (this.channel.write(octets, this.#onWritten)) {
       this.#settled += this.#pending.length
       this.releaseAll()
     }

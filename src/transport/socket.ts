@@ -22,14 +22,20 @@ export function readInto(accepted: Socket, buffer: Uint8Array, onRead: OnRead): 
     const options = { handle, allowHalfOpen: true, ...readOptions(buffer, onRead) }
     return new Socket(options as SocketConstructorOpts)
   }
-  accepted.on('data', (octets: Buffer) => {
+  return copyInto(accepted, buffer, onRead)
+}
+
+/** Makes a socket that cannot read into `buffer`, such as one of TLS, copy what it has read there, piece by piece. */
+export function copyInto(socket: Socket, buffer: Uint8Array, onRead: OnRead): Socket {
+  socket.pause()
+  socket.on('data', (octets: Buffer) => {
     for (let at = 0; at < octets.length; at += buffer.length) {
       const piece = octets.subarray(at, at + buffer.length)
       buffer.set(piece)
       onRead(piece.length)
     }
   })
-  return accepted
+  return socket
 }
 
 /** The options of a socket that reads into `buffer`. */

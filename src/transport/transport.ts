@@ -1,18 +1,21 @@
 import assert from 'node:assert/strict'
-import { createConnection, createServer, type Server, type Socket } from 'node:net'
 import type { Ticker } from '../clock.ts'
-import { formatEndpoint } from '../config/address.ts'
+import type { Protocol } from '../config/address.ts'
 import type { Config, ListenConfig } from '../config/schema.ts'
-import { SilopathError } from '../errors.ts'
 import type { Address, ConnectionId, ConnectionSlot, LaneIndex } from '../ids.ts'
 import type { Logger } from '../log.ts'
 import { C, type CounterKey } from '../metrics/counters.ts'
 import { type Connections, INPUT_WINDOW, nextConnectionId, QUEUE_MAX, slotOf } from '../workers/connections.ts'
-import type { CloseReason, LaneFeed } from '../workers/lane-port.ts'
+import type { CloseReason, LaneFeed, NextHop } from '../workers/lane-port.ts'
 import { type MemoryMap, READ_OCTETS } from '../workers/memory.ts'
 import { giveSegment, segmentCapacity } from '../workers/segments.ts'
+import type { Channel, EndReason } from './channel.ts'
 import { Connection } from './connection.ts'
-import { type OnRead, readInto, readOptions } from './socket.ts'
+import { type Listener, type OpenListener, openListener } from './listener.ts'
+import { type OnConnected, Outgoing } from './outgoing.ts'
+import { readClientContext } from './secure.ts'
+
+export type { Listener }
 
 /** How long a closing connection may take to send what is left, milliseconds. */
 const LINGER_MS = 5000
@@ -21,6 +24,7 @@ const QUEUE_LOW = QUEUE_MAX / 2
 
 const dropCounters: Readonly<Record<CloseReason, CounterKey | null>> = {
   malformed: 'connectionsDroppedMalformed',
+  foreign: 'connectionsDroppedMalformed',
   probation: 'connectionsDroppedProbation',
   misdirected: 'connectionsDroppedMalformed',
   pressure: 'connectionsDroppedPressure',
@@ -33,13 +37,6 @@ const READ_OCTETS_TOTAL = C.readOctets
 const WRITES = C.writes
 const WRITTEN_OCTETS = C.writtenOctets
 
-/** A listener that accepts. */
-export interface Listener {
-  readonly config: ListenConfig
-  /** The port it really has. */
-  readonly port: number
-}
-
 /**
  * All sockets of the process. Octets that come in go to the lane of their connection; what lanes send goes out; neither
  * is ever looked at here.
@@ -51,14 +48,14 @@ export class Transport {
   readonly #connections: Connections
   readonly #row: Float64Array
   readonly #words: Int32Array
-  readonly #buffer: SharedArrayBuffer
+  readonly #memory: Buffer
   readonly #readBuffer: Uint8Array
   readonly #readAddress: Address
   /** Octets that a lane may owe for a connection that is still read. */
   readonly #window: number
-  readonly #servers: Server[] = []
-  /** Sockets accepted before the lanes were there. */
-  #early: { socket: Socket; listener: number }[] | null = []
+  readonly #listeners: OpenListener[] = []
+  /** What was accepted before the lanes were there. */
+  #early: (() => void)[] | null = []
   #feeds: readonly LaneFeed[] = []
   // By slot: the connection, and the id the slot had last.
   readonly #slots: (Connection | undefined)[]
@@ -68,17 +65,18 @@ export class Transport {
   #count = 0
   #nextLane = 0
   readonly #suspended = new Set<LaneIndex>()
-  /** Connections we made, by host and port, to be used again (M-80). */
-  readonly #outgoing = new Map<string, ConnectionId | { readonly waiting: ((id: ConnectionId | 0) => void)[] }>()
-  /** Connections that are being made. */
-  readonly #connecting = new Set<Socket>()
+  readonly #outgoing: Outgoing
   readonly #drained = new Map<LaneIndex, Set<ConnectionId>>()
   #telling = false
+  #closed = false
   readonly #stopTicking: () => void
   /** Milliseconds since the Unix epoch, to the second: when a connection was last used. */
   #now: number
   #onIdle: (() => void) | null = null
+  /** Told of every connection that has closed. */
+  onClosed: ((connection: ConnectionId) => void) | null = null
 
+  /** @throws SilopathError CONFIG_INVALID for the certificates of connections that we make */
   constructor(
     config: Config,
     map: MemoryMap,
@@ -92,7 +90,7 @@ export class Transport {
     this.#clock = clock
     this.#connections = connections
     this.#row = row
-    this.#buffer = memory.buffer
+    this.#memory = Buffer.from(memory.buffer as unknown as ArrayBuffer)
     this.#words = new Int32Array(memory.buffer)
     this.#readAddress = map.readBuffer
     this.#readBuffer = new Uint8Array(memory.buffer, map.readBuffer, READ_OCTETS)
@@ -100,6 +98,14 @@ export class Transport {
     this.#slots = new Array(map.maxConnections)
     this.#ids = new Int32Array(map.maxConnections)
     this.#now = clock.now()
+    this.#outgoing = new Outgoing({
+      log,
+      readBuffer: this.#readBuffer,
+      timeoutMs: config.msrp.peer_connect_timeout * 1000,
+      secure: readClientContext(config),
+      adopt: (channel, { protocol }, key) => this.#connected(channel, protocol, key),
+      isWritable: (id) => this.#connection(id)?.writable ?? false,
+    })
     this.#stopTicking = clock.every(1000, () => this.#tick())
   }
 
@@ -113,27 +119,25 @@ export class Transport {
     return this.#connection(connection)?.peer ?? 'gone'
   }
 
-  /** Opens a listener. Connections wait until `start`. */
+  /**
+   * Opens a listener. Connections wait until `start`.
+   * @throws SilopathError LISTEN_FAILED, or CONFIG_INVALID for its certificates
+   */
   async listen(config: ListenConfig): Promise<Listener> {
-    const listener = this.#servers.length
-    const server = createServer({ pauseOnConnect: true, allowHalfOpen: true, noDelay: true }, (socket) => {
-      if (this.#early !== null) this.#early.push({ socket, listener })
-      else this.#accept(socket, listener)
+    const index = this.#listeners.length
+    const listener = await openListener(config, {
+      log: this.#log,
+      row: this.#row,
+      readBuffer: this.#readBuffer,
+      maxConnections: this.#slots.length,
+      accept: (channel, protocol) => {
+        if (this.#early === null) this.#accept(channel, index, protocol)
+        else if (this.#early.length < this.#slots.length) this.#early.push(() => this.#accept(channel, index, protocol))
+        else channel.destroy()
+      },
     })
-    this.#servers.push(server)
-    const { promise, resolve, reject } = Promise.withResolvers<void>()
-    server.once('error', reject)
-    server.listen({ host: config.host, port: config.port, backlog: 4096 }, resolve)
-    try {
-      await promise
-    } catch (cause) {
-      const { code, message } = cause as NodeJS.ErrnoException
-      const remedy = code === 'EADDRINUSE' ? 'Remedy: stop what uses the port, or listen on another' : message
-      throw new SilopathError('LISTEN_FAILED', `cannot listen on ${config.url}: ${code}. ${remedy}`, { cause })
-    }
-    server.off('error', reject)
-    server.on('error', (err) => this.#log.error({ err, url: config.url }, 'a listener failed'))
-    return { config, port: (server.address() as { port: number }).port }
+    this.#listeners.push(listener)
+    return listener
   }
 
   /** The lanes are there: connections are given to them from now on. */
@@ -141,17 +145,26 @@ export class Transport {
     this.#feeds = feeds
     const early = this.#early ?? []
     this.#early = null
-    for (const { socket, listener } of early) this.#accept(socket, listener)
+    for (const accept of early) accept()
+    for (const [index, { datagrams }] of this.#listeners.entries()) {
+      datagrams?.start(
+        this.#readBuffer,
+        (octets, address, port) => this.#receivedDatagram(index, octets, address, port),
+        this.#log,
+      )
+    }
   }
 
   /** Stops accepting, sends what is queued, and closes everything, within LINGER_MS. */
   async close(): Promise<void> {
     this.#stopTicking()
-    for (const { socket } of this.#early ?? []) socket.destroy()
+    this.#closed = true
+    // Nobody reads them: what was accepted early is closed.
+    for (const accept of this.#early ?? []) accept()
     this.#early = null
-    for (const server of this.#servers) server.close()
-    for (const socket of this.#connecting) socket.destroy(new Error('the server is closing'))
-    for (const connection of this.#slots) if (connection !== undefined) this.#finish(connection)
+    for (const listener of this.#listeners) listener.close()
+    this.#outgoing.close()
+    for (const connection of this.#slots) if (connection !== undefined) this.#finish(connection, 'shutdown')
     if (this.#count === 0) return
     const { promise, resolve } = Promise.withResolvers<void>()
     this.#onIdle = resolve
@@ -170,7 +183,7 @@ export class Transport {
     connection.usedAt = this.#now
     this.#row[WRITES]! += 1
     this.#row[WRITTEN_OCTETS]! += octets
-    connection.write(Buffer.from(this.#buffer as unknown as ArrayBuffer, segment, octets), segment)
+    connection.write(this.#memory.subarray(segment, segment + octets), segment)
   }
 
   closeConnection(id: ConnectionId, reason: CloseReason): void {
@@ -179,7 +192,7 @@ export class Transport {
     const counter = dropCounters[reason]
     if (counter !== null) this.#row[C[counter]]! += 1
     if (reason !== 'routing') this.#log.info({ peer: connection.peer, reason }, 'connection dropped')
-    this.#finish(connection)
+    this.#finish(connection, reason)
   }
 
   resume(id: ConnectionId): void {
@@ -194,60 +207,18 @@ export class Transport {
     connection.released = true
     if (connection.gone) this.#freeSlot(connection)
     // The peer had ended its side: everything it asked for has been answered.
-    else this.#finish(connection)
+    else this.#finish(connection, 'done')
+  }
+
+  /** Sends a datagram from a listener's socket and gives the segment back. */
+  datagram(listener: number, segment: Address, octets: number): void {
+    this.#listeners[listener]?.datagrams?.send(this.#memory, segment, octets)
+    giveSegment(this.#words, segment)
   }
 
   /** Connects to a next hop, or finds the connection that is there. `answer` gets 0 when there is none. */
-  connect(host: string, port: number, answer: (id: ConnectionId | 0) => void): void {
-    const key = formatEndpoint({ host, port })
-    const known = this.#outgoing.get(key)
-    if (typeof known === 'number' && this.#connection(known)?.writable) {
-      answer(known)
-      return
-    }
-    if (typeof known === 'object') {
-      known.waiting.push(answer)
-      return
-    }
-    const waiting = [answer]
-    this.#outgoing.set(key, { waiting })
-    const reader: { onRead: OnRead } = { onRead: () => {} }
-    const socket = createConnection({
-      host,
-      port,
-      noDelay: true,
-      allowHalfOpen: true,
-      ...readOptions(this.#readBuffer, (octets) => reader.onRead(octets)),
-    })
-    this.#connecting.add(socket)
-    socket.once('close', () => this.#connecting.delete(socket))
-    const settle = (id: ConnectionId | 0) => {
-      clearTimeout(timer)
-      this.#connecting.delete(socket)
-      if (id === 0) {
-        this.#outgoing.delete(key)
-        socket.destroy()
-      } else this.#outgoing.set(key, id)
-      for (const one of waiting) one(id)
-    }
-    const timer = setTimeout(() => settle(0), this.#config.msrp.peer_connect_timeout * 1000)
-    const failed = (err: Error) => {
-      this.#log.info({ peer: key, err: err.message }, 'next hop unreachable')
-      settle(0)
-    }
-    socket.once('error', failed)
-    socket.once('connect', () => {
-      socket.off('error', failed)
-      this.#row[C.connectionsConnectedOut]! += 1
-      const connection = this.#adopt(socket, -1)
-      if (connection === null) {
-        settle(0)
-        return
-      }
-      connection.outgoingKey = key
-      reader.onRead = (octets) => this.#received(connection, octets)
-      settle(connection.id)
-    })
+  connect(hop: NextHop, answer: OnConnected): void {
+    this.#outgoing.connect(hop, answer)
   }
 
   /** A lane has died: all its connections end, nothing more is expected from it, and others get the new ones. */
@@ -258,8 +229,9 @@ export class Transport {
       connection.closing = true
       connection.closedToLane = true
       connection.released = true
+      connection.held = []
       if (connection.gone) this.#freeSlot(connection)
-      else connection.socket.destroy()
+      else connection.channel.destroy()
     }
   }
 
@@ -280,23 +252,23 @@ export class Transport {
     return connection !== undefined && connection.id === id ? connection : null
   }
 
-  #accept(accepted: Socket, listener: number): void {
-    const reader: { onRead: OnRead } = { onRead: () => {} }
-    const socket = readInto(accepted, this.#readBuffer, (octets) => reader.onRead(octets))
-    const connection = this.#adopt(socket, listener)
-    if (connection === null) {
-      this.#row[C.connectionsRefused]! += 1
-      socket.destroy()
-      return
-    }
-    this.#row[C.connectionsAccepted]! += 1
-    reader.onRead = (octets) => this.#received(connection, octets)
-    // Begins to read, and goes on reading.
-    socket.resume()
+  #accept(channel: Channel, listener: number, protocol: Protocol | null): void {
+    const connection = this.#closed ? null : this.#adopt(channel, listener, protocol)
+    this.#row[connection === null ? C.connectionsRefused : C.connectionsAccepted]! += 1
+    if (connection === null) channel.destroy()
   }
 
-  /** Gives a socket a slot and a lane; null when there is none. */
-  #adopt(socket: Socket, listener: number): Connection | null {
+  /** A connection that we have made. */
+  #connected(channel: Channel, protocol: Protocol, key: string): ConnectionId | 0 {
+    this.#row[C.connectionsConnectedOut]! += 1
+    const connection = this.#adopt(channel, -1, protocol)
+    if (connection === null) return 0
+    connection.outgoingKey = key
+    return connection.id
+  }
+
+  /** Gives a channel a slot and a lane, and begins to read it; null when there is none. */
+  #adopt(channel: Channel, listener: number, protocol: Protocol | null): Connection | null {
     const lane = this.#pickLane()
     if (lane === null) return null
     const slot =
@@ -304,18 +276,21 @@ export class Transport {
     if (slot === null) return null
     const id = nextConnectionId(slot, this.#ids[slot]!)
     this.#ids[slot] = id
-    const connection = new Connection(id, lane, socket, this.#now, (segment) => this.#release(id, segment))
+    const connection = new Connection(id, lane, channel, this.#now, (segment) => this.#release(id, segment))
     this.#slots[slot] = connection
     this.#count++
     this.#row[C.connectionsOpen] = this.#count
-    this.#connections.open(id, lane)
+    this.#connections.open(id, lane, channel.framed)
     const feed = this.#feeds[lane]!
-    feed.opened(id, listener)
+    const { transport, address, port } = channel
+    feed.opened(id, { listener, transport, protocol, address, port })
     feed.flush()
-    socket.on('end', () => this.#peerEnded(connection))
-    socket.on('error', (err) => this.#log.debug({ peer: connection.peer, err: err.message }, 'connection failed'))
-    socket.on('close', () => this.#gone(connection))
-    if (listener < 0) socket.resume()
+    channel.start({
+      received: (octets) => this.#received(connection, octets),
+      ended: () => this.#peerEnded(connection),
+      failed: (err) => this.#log.debug({ peer: connection.peer, err: err.message }, 'connection failed'),
+      closed: () => this.#gone(connection),
+    })
     return connection
   }
 
@@ -329,23 +304,49 @@ export class Transport {
     return null
   }
 
+  /** Datagrams of one source all go to one lane, while it runs (S-22). */
+  #receivedDatagram(listener: number, octets: number, address: string, port: number): void {
+    const lane = this.#laneOf(address, port)
+    if (lane === null || !this.#feeds[lane]!.datagram(listener, this.#readAddress, octets)) {
+      this.#row[C.datagramsDropped]! += 1
+      return
+    }
+    this.#feeds[lane]!.flush()
+  }
+
+  #laneOf(address: string, port: number): LaneIndex | null {
+    const lanes = this.#feeds.length
+    let hash = port
+    for (let i = 0; i < address.length; i++) hash = Math.imul(hash ^ address.charCodeAt(i), 0x0100_0193)
+    hash = (hash ^ (hash >>> 15)) >>> 0
+    for (let i = 0; i < lanes; i++) {
+      const lane = ((hash + i) % lanes) as LaneIndex
+      if (!this.#suspended.has(lane)) return lane
+    }
+    return null
+  }
+
   #received(connection: Connection, octets: number): void {
     connection.usedAt = this.#now
     this.#row[READS]! += 1
     this.#row[READ_OCTETS_TOTAL]! += octets
-    this.#deliver(connection, this.#readAddress, octets)
+    if (connection.closing || connection.closedToLane) return
+    // A WebSocket that is paused still tells the messages it had read.
+    if (connection.paused) connection.held.push(Buffer.from(this.#readBuffer.subarray(0, octets)))
+    else this.#deliver(connection, octets)
   }
 
-  /** Gives octets to the connection's lane, and stops reading when the lane owes too much. */
-  #deliver(connection: Connection, address: Address, octets: number): void {
+  /** Gives what lies in the read buffer to the connection's lane, and stops reading when the lane owes too much. */
+  #deliver(connection: Connection, octets: number): void {
     const feed = this.#feeds[connection.lane]!
-    const { id } = connection
-    if (connection.closing || connection.closedToLane) return
-    if (!feed.data(id, address, octets)) {
+    const { id, channel } = connection
+    const address = this.#readAddress
+    if (!(channel.framed ? feed.message(id, address, octets) : feed.data(id, address, octets))) {
       // No room on the way to the lane: what has been read is kept, and nothing more is read until it is taken.
-      connection.held = Buffer.from(this.#readBuffer.subarray(0, octets))
+      connection.held.unshift(Buffer.from(this.#readBuffer.subarray(0, octets)))
       this.#pause(connection)
-      setTimeout(() => this.#deliverHeld(connection), 1)
+      connection.retrying = true
+      setTimeout(() => this.#retry(connection), 1)
       return
     }
     feed.flush()
@@ -357,27 +358,29 @@ export class Transport {
     if (this.#connections.owed(id, connection.delivered) < this.#window) this.#unpause(connection)
   }
 
-  #deliverHeld(connection: Connection): void {
-    const held = connection.held
-    if (held === null || connection.gone) return
-    connection.held = null
-    this.#unpause(connection)
-    this.#readBuffer.set(held)
-    this.#deliver(connection, this.#readAddress, held.length)
+  #retry(connection: Connection): void {
+    connection.retrying = false
+    if (!connection.gone) this.#unpause(connection)
   }
 
   #pause(connection: Connection): void {
     if (connection.paused) return
     connection.paused = true
-    connection.socket.pause()
+    connection.channel.pause()
     this.#row[C.readsPaused]! += 1
   }
 
+  /** Gives the lane what is held, then reads on, unless that was too much for it again. */
   #unpause(connection: Connection): void {
-    if (!connection.paused || connection.held !== null) return
+    if (!connection.paused || connection.retrying) return
     connection.paused = false
-    connection.socket.resume()
     this.#row[C.readsPaused]! -= 1
+    while (connection.held.length > 0 && !connection.paused) {
+      const octets = connection.held.shift()!
+      this.#readBuffer.set(octets)
+      this.#deliver(connection, octets.length)
+    }
+    if (!connection.paused) connection.channel.resume()
   }
 
   /** A segment's octets have left, or never will. */
@@ -414,7 +417,7 @@ export class Transport {
   /** The peer sends no more: its lane answers what is left, then the connection ends. */
   #peerEnded(connection: Connection): void {
     if (connection.closedToLane) return
-    if (connection.held !== null) {
+    if (connection.held.length > 0) {
       setTimeout(() => this.#peerEnded(connection), 1)
       return
     }
@@ -434,14 +437,16 @@ export class Transport {
    * Sends what is queued, then ends the connection. What still comes is read and thrown away until the peer ends its
    * side: closing with octets unread would make the kernel reset the connection, and the peer lose what it had not read.
    */
-  #finish(connection: Connection): void {
+  #finish(connection: Connection, reason: EndReason): void {
     if (connection.closing) return
+    const { channel } = connection
     connection.closing = true
-    connection.held = null
-    if (connection.socket.destroyed) return
+    connection.held = []
+    connection.retrying = false
+    if (channel.destroyed) return
     this.#unpause(connection)
-    connection.socket.end()
-    connection.linger = setTimeout(() => connection.socket.destroy(), LINGER_MS)
+    channel.end(reason)
+    connection.linger = setTimeout(() => channel.destroy(), LINGER_MS)
   }
 
   /** The socket is gone. */
@@ -451,10 +456,9 @@ export class Transport {
     if (connection.linger !== null) clearTimeout(connection.linger)
     if (connection.paused) this.#row[C.readsPaused]! -= 1
     this.#row[C.connectionsClosed]! += 1
-    if (connection.outgoingKey !== null && this.#outgoing.get(connection.outgoingKey) === id) {
-      this.#outgoing.delete(connection.outgoingKey)
-    }
+    if (connection.outgoingKey !== null) this.#outgoing.gone(connection.outgoingKey, id)
     this.#connections.close(id)
+    this.onClosed?.(id)
     connection.releaseAll()
     const waiters = this.#connections.takeWaiters(id)
     if (waiters !== 0) this.#tellDrained(id, waiters)
@@ -480,10 +484,11 @@ export class Transport {
     const { idle_timeout, peer_idle_timeout } = this.#config.msrp
     for (const connection of this.#slots) {
       if (connection === undefined || connection.closing) continue
+      if (!connection.paused) connection.channel.beat(this.#now)
       const limit = connection.outgoingKey === null ? idle_timeout : peer_idle_timeout
       if (this.#now - connection.usedAt < limit * 1000) continue
       this.#row[C.connectionsDroppedIdle]! += 1
-      this.#finish(connection)
+      this.#finish(connection, 'idle')
     }
   }
 }

@@ -10,7 +10,7 @@ import { CONNECTION_ID, CONNECTION_SETTLED, CONNECTION_SLOT_MASK } from '../pars
  *   waiters   a bit for each lane that wants to know when the queue has drained
  *   consumed  octets of its input that its lane is done with           (modulo 2^32)
  *   hungry    1: the primary has paused it and waits for `consumed` to grow
- *   lane      the lane that reads it
+ *   lane      the lane that reads it, and whether it takes whole messages only (a WebSocket)
  *   settled   requests from it that were forwarded and whose outcome is known (modulo 2^32)
  *
  * A slot is used again only when its lane has released it, and `queued` and `written` go on from where they were, since
@@ -27,6 +27,8 @@ const WAITERS = 3
 const CONSUMED = 4
 const HUNGRY = 5
 const LANE = 6
+const LANE_MASK = 31
+const FRAMED = 1 << 8
 const SETTLED = CONNECTION_SETTLED
 
 const SLOT_BITS = 20
@@ -68,12 +70,15 @@ export class Connections {
     return this.#first + ((connection & SLOT_MASK) << 3)
   }
 
-  /** Primary: a connection begins. */
-  open(connection: ConnectionId, lane: LaneIndex): void {
+  /**
+   * Primary: a connection begins.
+   * @param framed it is a WebSocket: each segment becomes a message
+   */
+  open(connection: ConnectionId, lane: LaneIndex, framed = false): void {
     const at = this.#at(connection)
     const words = this.#words
     for (const word of [WAITERS, CONSUMED, HUNGRY, SETTLED]) Atomics.store(words, at + word, 0)
-    Atomics.store(words, at + LANE, lane)
+    Atomics.store(words, at + LANE, framed ? lane | FRAMED : lane)
     Atomics.store(words, at + ID, connection)
   }
 
@@ -161,6 +166,11 @@ export class Connections {
   }
 
   laneOf(connection: ConnectionId): LaneIndex {
-    return this.#words[this.#at(connection) + LANE]! as LaneIndex
+    return (this.#words[this.#at(connection) + LANE]! & LANE_MASK) as LaneIndex
+  }
+
+  /** Whether what is sent becomes messages, one a segment. */
+  isFramed(connection: ConnectionId): boolean {
+    return (this.#words[this.#at(connection) + LANE]! & FRAMED) !== 0
   }
 }

@@ -1,10 +1,17 @@
-import type { Address, ConnectionId } from '../ids.ts'
+import type { Protocol } from '../config/address.ts'
+import type { Address, ConnectionId, LaneIndex } from '../ids.ts'
 import type { Logger } from '../log.ts'
+import type { RegisterAnswer } from '../sip/registrar/location.ts'
+import type { RegisterRequest } from '../sip/registrar/register-request.ts'
+
+export type { Protocol }
 
 /** Why we end a connection. */
 export type CloseReason =
   /** Framing is lost, or too many malformed frames (M-60). */
   | 'malformed'
+  /** What comes is not even the protocol that is spoken here (W-6). */
+  | 'foreign'
   /** No successful request in time, or several failures and no success (R-3, R-7). */
   | 'probation'
   /** The first To-Path URI is not ours at all (R-10). */
@@ -14,7 +21,45 @@ export type CloseReason =
   /** The routing asked for it. */
   | 'routing'
 
-export const closeReasons: readonly CloseReason[] = ['malformed', 'probation', 'misdirected', 'pressure', 'routing']
+export const closeReasons: readonly CloseReason[] = [
+  'malformed',
+  'foreign',
+  'probation',
+  'misdirected',
+  'pressure',
+  'routing',
+]
+
+/** How octets travel on a connection: below `ws` and `wss`, in whole messages. */
+export type StreamTransport = 'tcp' | 'tls' | 'ws' | 'wss'
+
+/** Where a connection leads, as far as a lane needs to know. */
+export interface Flow {
+  /** Index of the listener it was accepted at; -1 when we connected. */
+  readonly listener: number
+  readonly transport: StreamTransport
+  /** What is spoken on it; null: both may be, and the first octets tell. */
+  readonly protocol: Protocol | null
+  /** The peer's IP address, IPv6 without brackets, and port. */
+  readonly address: string
+  readonly port: number
+}
+
+/** A next hop to connect to. */
+export interface NextHop {
+  readonly protocol: Protocol
+  readonly transport: 'tcp' | 'tls'
+  readonly host: string
+  readonly port: number
+  /** TLS: the name that the certificate must be for; default `host`. */
+  readonly servername?: string
+}
+
+/**
+ * Octets in front of a datagram, in either direction: who it came from, or who it goes to. The port (two octets, little
+ * endian), the length of the IP address as text (one octet), the text (at most 45 octets); the rest is unused.
+ */
+export const DATAGRAM_HEAD_OCTETS = 48
 
 /** A session began, as the primary needs to know it for the session store. */
 export interface SessionOpened {
@@ -41,9 +86,18 @@ export interface SessionProgress {
 export type LaneMessage =
   | SessionOpened
   | { readonly type: 'session-progress'; readonly sessions: readonly SessionProgress[] }
-  /** Connect to a foreign next hop; `request` comes back with the answer. */
-  | { readonly type: 'connect'; readonly request: number; readonly host: string; readonly port: number }
+  /** Connect to a next hop, or find the connection that is there; `request` comes back with the answer. */
+  | { readonly type: 'connect'; readonly request: number; readonly hop: NextHop }
+  /** A REGISTER for the location service; `request` comes back with its answer. */
+  | { readonly type: 'register'; readonly request: number; readonly register: RegisterRequest }
   | LogMessage
+
+/** What the primary tells a lane beside the frames: rare enough for a copy. */
+export interface PrimaryMessage {
+  readonly type: 'registered'
+  readonly request: number
+  readonly answer: RegisterAnswer
+}
 
 /** A line for the log, from a thread that has none. */
 export interface LogMessage {
@@ -55,8 +109,12 @@ export interface LogMessage {
 
 /** What a lane may ask of the thread that owns the sockets. Calls are orders: what comes first happens first. */
 export interface LanePort {
-  /** Sends the octets of a segment, then gives the segment back. */
+  /** Sends the octets of a segment, then gives the segment back. On a WebSocket they are one message. */
   write(connection: ConnectionId, segment: Address, octets: number): void
+  /** Sends a datagram from a listener's socket, then gives the segment back. `octets` counts the head in front of it. */
+  datagram(listener: number, segment: Address, octets: number): void
+  /** Gives what a segment holds to another lane; which gives the segment back: see LaneFeed.handed. */
+  hand(lane: LaneIndex, segment: Address, octets: number): void
   /** Closes the connection after everything written to it so far. */
   close(connection: ConnectionId, reason: CloseReason): void
   /** The lane has worked off what it owed: read on. */
@@ -70,19 +128,32 @@ export interface LanePort {
 
 /** What the primary tells a lane. Calls are orders, as in LanePort. */
 export interface LaneFeed {
-  /** A connection has begun; `listener` is -1 when we made it. */
-  opened(connection: ConnectionId, listener: number): void
+  /** A connection has begun. */
+  opened(connection: ConnectionId, flow: Flow): void
   /**
    * Octets have come in: `octets` at `address`, which are reused when this returns. False when they cannot be taken now:
    * nothing has been taken of them.
    */
   data(connection: ConnectionId, address: Address, octets: number): boolean
+  /** One whole WebSocket message; otherwise as `data`. */
+  message(connection: ConnectionId, address: Address, octets: number): boolean
+  /**
+   * A datagram has come in at a listener, with its head in front of it; otherwise as `data`. Those of one source all go to
+   * one lane. What cannot be taken is dropped, as the network would.
+   */
+  datagram(listener: number, address: Address, octets: number): boolean
+  /**
+   * Another lane hands something over: `octets` in a segment of its own. The segment is given back before this returns,
+   * also if it throws: whoever carries it has counted on that, should the lane die.
+   */
+  handed(segment: Address, octets: number): void
   /** The peer is gone or will send no more. The lane answers with `released`. */
   closed(connection: ConnectionId): void
   /** The queue of a receiver that the lane waits for has drained. */
   drained(connection: ConnectionId): void
   /** Answer to a `connect`: the connection, 0 when there is none. */
   answered(request: number, connection: ConnectionId | 0): void
+  told(message: PrimaryMessage): void
   /** End of a batch of calls. */
   flush(): void
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { Authenticator } from '../auth/authenticator.ts'
-import { StaticUsers } from '../auth/credentials.ts'
 import { NonceCounts, Nonces } from '../auth/nonce.ts'
+import { createSources, type Sources } from '../auth/sources.ts'
 import type { Ticker } from '../clock.ts'
 import type { Config } from '../config/schema.ts'
 import type { Address, ConnectionId, LaneIndex } from '../ids.ts'
@@ -33,11 +33,14 @@ import { createKernel, type Kernel } from '../parser/kernel.ts'
 import { MsrpReader } from '../parser/msrp/reader.ts'
 import { uriEqual } from '../parser/msrp/uri.ts'
 import type { Routing } from '../routing/routing.ts'
+import type { LocationReader } from '../store/location-store.ts'
 import { Connections, slotOf } from './connections.ts'
-import type { CloseReason, LaneFeed, LanePort } from './lane-port.ts'
+import { Connector } from './connector.ts'
+import type { CloseReason, Flow, LaneFeed, LanePort, PrimaryMessage, Protocol } from './lane-port.ts'
+import { LaneSip, type SipSetup } from './lane-sip.ts'
 import { laneStride, type MemoryMap, transactionPlaces } from './memory.ts'
 import { Outbox } from './outbox.ts'
-import { resetSegments, SegmentPool } from './segments.ts'
+import { giveSegment, resetSegments, SegmentPool } from './segments.ts'
 
 /** How often transactions are looked at, milliseconds: how exact the 30 s of R-45 are. */
 const SWEEP_MS = 250
@@ -54,7 +57,10 @@ export interface LaneSetup {
   readonly memory: WebAssembly.Memory
   readonly kernel: WebAssembly.Module
   readonly config: Config
-  readonly listeners: readonly ListenerIdentity[]
+  /** By the index of the listener; null for those that MSRP is not spoken at. */
+  readonly listeners: readonly (ListenerIdentity | null)[]
+  /** Null: no listener speaks SIP. */
+  readonly sip: SipSetup | null
   /** Seals nonces; the same in all lanes. */
   readonly nonceKey: Uint8Array
   /** From when seconds and milliseconds in shared memory count. */
@@ -80,7 +86,22 @@ export interface LaneSurroundings {
   readonly log: Logger
   readonly clock: Ticker
   readonly routing: Routing
+  /** Reads registered contacts; null without SIP. */
+  readonly location: LocationReader | null
 }
+
+/** A connection whose first octets have yet to tell what is spoken on it. */
+interface Undecided {
+  readonly connection: ConnectionId
+  readonly flow: Flow
+  readonly openedAt: number
+  /** It has sent an M, which both protocols can begin with, and nothing else. */
+  letterM: boolean
+}
+
+/** The first octet of MSRP, and of MESSAGE; the second tells them apart. */
+const LETTER_M = 77
+const LETTER_S = 83
 
 /**
  * What a worker runs: parser and relay for the connections it is given. A lane is not a thread: it is fed octets and
@@ -99,9 +120,15 @@ export class Lane implements LaneFeed {
   readonly #relay: Relay
   readonly #sessions: SessionTable
   readonly #table: TransactionTable
-  readonly #peers: Peers
-  /** By connection slot. */
+  readonly #sources: Sources
+  readonly #connector: Connector
+  readonly #sip: LaneSip | null
+  readonly #words: Int32Array
+  readonly #octets: Uint8Array
+  readonly #work: Address
+  // By connection slot.
   readonly #streams: (MsrpConnection | undefined)[] = []
+  readonly #undecided: (Undecided | undefined)[] = []
   /** Stalled streams by the receiver they wait for. */
   readonly #waiting = new Map<ConnectionId, Set<MsrpConnection>>()
   /** Stalled streams that try again shortly. */
@@ -114,7 +141,7 @@ export class Lane implements LaneFeed {
   constructor(
     index: LaneIndex,
     setup: LaneSetup,
-    { port, log, clock, routing }: LaneSurroundings,
+    { port, log, clock, routing, location }: LaneSurroundings,
     held: readonly Address[] = [],
   ) {
     const { map, memory, config, epochMs } = setup
@@ -126,16 +153,18 @@ export class Lane implements LaneFeed {
     this.#row = new Float64Array(memory.buffer, place.counters, C_CELLS)
     const kernel = laneKernel(index, setup)
     const words = kernel.words
+    this.#words = words
     this.#connections = new Connections(words, map.connections)
     this.#pool = new SegmentPool(words, place.segmentControl >> 2, place.segments, map.segmentOctets, held)
     this.#outbox = new Outbox(memory.buffer, port, this.#pool, this.#connections, map.maxConnections)
     this.#sessions = new SessionTable(words, place.sessions, index, map.maxSessions, epochMs)
     const tables = transactionPlaces(map)
     this.#table = new TransactionTable(index, kernel, tables[index]!, this.#connections, this.#pool, epochMs)
-    this.#peers = new Peers(port, this.#connections)
+    this.#connector = new Connector(port)
     const identity = new Identity(setup.listeners, config.domains)
     identity.teach(kernel)
     const { realm } = config.msrp
+    this.#sources = createSources(config.auth, clock, log)
     this.#relay = new Relay({
       lane: index,
       config,
@@ -151,12 +180,13 @@ export class Lane implements LaneFeed {
       sessions: this.#sessions,
       transactions: new Transactions(words, tables, this.#connections),
       table: this.#table,
-      peers: this.#peers,
+      peers: new Peers(this.#connector, this.#connections, clock),
       authenticator: new Authenticator({
         realm,
         algorithms: config.auth.algorithms,
         qopRequired: true, // D-10
-        users: new StaticUsers(config.auth.users),
+        users: this.#sources.users,
+        tokens: this.#sources.tokens,
         nonces: new Nonces({ realm, key: setup.nonceKey, lifeSeconds: config.auth.nonce_lifetime, clock }),
         counts: new NonceCounts(),
         uriEqual: (given, meant) => given === meant || uriEqual(given, meant) === true,
@@ -165,18 +195,40 @@ export class Lane implements LaneFeed {
       epochMs,
     })
     this.#reader = new MsrpReader(kernel, this.#pool, this.#relay, config.msrp.limits.body, place.work)
+    this.#octets = kernel.octets
+    this.#work = place.work
+    this.#sip =
+      setup.sip === null || location === null
+        ? null
+        : new LaneSip(setup.sip, setup, {
+            lane: index,
+            kernel,
+            row: this.#row,
+            clock,
+            connections: this.#connections,
+            outbox: this.#outbox,
+            pool: this.#pool,
+            port,
+            sources: this.#sources,
+            location,
+            connector: this.#connector,
+            flush: () => this.flush(),
+          })
     this.#lastTick = performance.now()
     this.#stops = [clock.every(SWEEP_MS, () => this.#sweep()), clock.every(HOUSEKEEPING_MS, () => this.#keepHouse())]
   }
 
-  opened(connection: ConnectionId, listener: number): void {
-    this.#streams[slotOf(connection)] = new MsrpConnection(connection, listener, this.#clock.now())
+  opened(connection: ConnectionId, flow: Flow): void {
+    if (flow.protocol === null) {
+      this.#undecided[slotOf(connection)] = { connection, flow, openedAt: this.#clock.now(), letterM: false }
+    } else this.#begin(connection, flow, flow.protocol)
   }
 
   data(connection: ConnectionId, address: Address, octets: number): boolean {
     const stream = this.#stream(connection)
     if (stream === null || stream.closing) {
-      this.#connections.consume(connection, octets)
+      if (stream === null) this.#dataOfOthers(connection, address, octets)
+      if (this.#connections.consume(connection, octets)) this.#port.resume(connection)
       return true
     }
     const began = performance.now()
@@ -194,7 +246,46 @@ export class Lane implements LaneFeed {
     return true
   }
 
+  message(connection: ConnectionId, address: Address, octets: number): boolean {
+    if (this.#sip?.message(connection, address, octets)) {
+      if (this.#connections.consume(connection, octets)) this.#port.resume(connection)
+      return true
+    }
+    const stream = this.#stream(connection)
+    if (stream !== null && !stream.closing) {
+      const found = this.#reader.wholeness(address, address + octets)
+      if (found !== 'whole') {
+        // M-64: a chunk is a message, and a message a chunk; what else it holds does not matter any more.
+        this.#row[found === 'foreign' ? C['parseError:bad-start-line'] : C['parseError:truncated']]! += 1
+        this.#close(stream, found)
+        this.#reader.forget(stream)
+      }
+    }
+    return this.data(connection, address, octets)
+  }
+
+  datagram(listener: number, address: Address, octets: number): boolean {
+    this.#sip?.datagram(listener, address, octets)
+    return true
+  }
+
+  handed(segment: Address, octets: number): void {
+    try {
+      this.#sip?.handed(segment, octets)
+    } finally {
+      giveSegment(this.#words, segment)
+    }
+  }
+
   closed(connection: ConnectionId): void {
+    const slot = slotOf(connection)
+    const undecided = this.#undecided[slot]?.connection === connection
+    if (undecided) this.#undecided[slot] = undefined
+    if (undecided || this.#sip?.closed(connection)) {
+      this.#outbox.flush()
+      this.#port.released(connection)
+      return
+    }
     const stream = this.#stream(connection)
     if (stream === null) return
     if (this.#reader.end(stream)) this.#row[C['parseError:truncated']]! += 1
@@ -202,7 +293,7 @@ export class Lane implements LaneFeed {
     for (const session of stream.sessions) this.#endSession(session, 'sessionsClosed')
     this.#soon.delete(stream)
     if (stream.waitsFor !== 0) this.#waiting.get(stream.waitsFor)?.delete(stream)
-    this.#streams[slotOf(connection)] = undefined
+    this.#streams[slot] = undefined
     this.#outbox.flush()
     this.#port.released(connection)
   }
@@ -215,7 +306,11 @@ export class Lane implements LaneFeed {
   }
 
   answered(request: number, connection: ConnectionId | 0): void {
-    this.#peers.answered(request, connection, this.#clock.now())
+    this.#connector.answered(request, connection)
+  }
+
+  told(message: PrimaryMessage): void {
+    this.#sip?.told(message)
   }
 
   flush(): void {
@@ -227,6 +322,8 @@ export class Lane implements LaneFeed {
   stop(): void {
     for (const stop of this.#stops) stop()
     if (this.#retry !== null) clearTimeout(this.#retry)
+    this.#sources.close()
+    this.#sip?.stop()
     for (const session of [...this.#sessions.live()]) this.#endSession(session, 'sessionsClosed')
     this.flush()
   }
@@ -234,6 +331,46 @@ export class Lane implements LaneFeed {
   #stream(connection: ConnectionId): MsrpConnection | null {
     const stream = this.#streams[slotOf(connection)]
     return stream !== undefined && stream.id === connection ? stream : null
+  }
+
+  #begin(connection: ConnectionId, flow: Flow, protocol: Protocol): void {
+    const slot = slotOf(connection)
+    if (protocol === 'msrp') this.#streams[slot] = new MsrpConnection(connection, flow.listener, this.#clock.now())
+    else this.#sip?.opened(connection, flow)
+  }
+
+  /** Octets of SIP, or the first ones of a connection that may speak either. */
+  #dataOfOthers(connection: ConnectionId, address: Address, octets: number): void {
+    if (this.#sip?.data(connection, address, octets)) return
+    const slot = slotOf(connection)
+    const undecided = this.#undecided[slot]
+    if (undecided?.connection !== connection) return
+    if (octets === 0) return
+    const second = undecided.letterM ? address : address + 1
+    if (!undecided.letterM && this.#octets[address] === LETTER_M && octets === 1) {
+      undecided.letterM = true
+      return
+    }
+    const isMsrp = (undecided.letterM || this.#octets[address] === LETTER_M) && this.#octets[second] === LETTER_S
+    this.#undecided[slot] = undefined
+    this.#begin(connection, undecided.flow, isMsrp ? 'msrp' : 'sip')
+    if (undecided.letterM) {
+      this.#octets[this.#work] = LETTER_M
+      this.#dispatch(connection, this.#work, 1)
+    }
+    this.#dispatch(connection, address, octets)
+  }
+
+  /** The first octets of a connection whose protocol is known by now. */
+  #dispatch(connection: ConnectionId, address: Address, octets: number): void {
+    const stream = this.#stream(connection)
+    if (stream === null) this.#dataOfOthers(connection, address, octets)
+    else {
+      this.#relay.setTime(this.#clock.now())
+      this.#outbox.expect(octets)
+      this.#reader.read(stream, address, address + octets)
+      this.#relay.settle()
+    }
   }
 
   /** Tells the primary that the stream's octets have been worked off, unless it is stalled. */
@@ -325,6 +462,14 @@ export class Lane implements LaneFeed {
         this.#reader.forget(stream)
       }
     }
+    this.#sip?.endProbations(now, limit)
+    this.#sip?.forgetClosed()
+    for (const [slot, undecided] of this.#undecided.entries()) {
+      if (undecided === undefined || now - undecided.openedAt < limit) continue
+      // It goes on as one that has broken the protocol: what still comes is nobody's.
+      this.#undecided[slot] = { ...undecided, openedAt: Number.POSITIVE_INFINITY }
+      this.#port.close(undecided.connection, 'probation')
+    }
   }
 
   #endSession(session: Session, event: 'sessionsClosed' | 'sessionsExpired'): void {
@@ -337,6 +482,7 @@ export class Lane implements LaneFeed {
     const row = this.#row
     row[C.sessionsOpen] = this.#sessions.size
     row[C.transactionsOpen] = this.#table.open
+    this.#sip?.measure()
     this.#pool.measure((index, free, capacity) => {
       row[C.segmentsFree2k + index] = free
       row[C.segmentsCapacity2k + index] = capacity

@@ -15,9 +15,11 @@ import {
 } from '../parser/kernel/record.ts'
 import { frameLimits } from '../parser/kernel.ts'
 import { WORK_OCTETS } from '../parser/msrp/reader.ts'
+import { SIP_WORK_OCTETS } from '../parser/sip/parse.ts'
 import { INPUT_WINDOW } from './connections.ts'
-import { RING_CONTROL_OCTETS, RING_RECORD_OCTETS } from './ring.ts'
-import { SEGMENT_POOL_WORDS, segmentCapacityMax } from './segments.ts'
+import { FLOW_OCTETS } from './flows.ts'
+import { RING_BATCH, RING_CONTROL_OCTETS, RING_RECORD_OCTETS } from './ring.ts'
+import { SEGMENT_POOL_WORDS, segmentCapacityMax, segmentCount } from './segments.ts'
 
 /** Octets of the primary's read buffer: the largest piece that is read from a socket at once. */
 export const READ_OCTETS = 65_536
@@ -50,6 +52,9 @@ export interface LaneMemory {
   readonly ringOut: Address
   /** Where stalled input is read from: WORK_OCTETS. */
   readonly work: Address
+  /** Where SIP messages that come in are read, and where our own are read again: SIP_WORK_OCTETS each. */
+  readonly sipWork: Address
+  readonly sipOwnWork: Address
   /** Octets on their way to the lane: INPUT_OCTETS. */
   readonly input: Address
 }
@@ -59,10 +64,14 @@ export interface MemoryMap extends MemorySizes {
   readonly primaryControl: Address
   readonly primaryCounters: Address
   readonly connections: Address
+  /** See Flows. */
+  readonly flows: Address
   readonly readBuffer: Address
   readonly lane: readonly LaneMemory[]
   readonly octets: number
   readonly ringInRecords: number
+  /** Records of the ring in that are kept free of data. */
+  readonly ringInReserve: number
   readonly ringOutRecords: number
 }
 
@@ -76,6 +85,8 @@ export const CONTROL_BELL = 0
 const CONTROL_TRANSACTIONS = 16
 /** How far the lane has given input octets back (an address). */
 export const CONTROL_INPUT_READ = 32
+/** How many of the segments handed to the lane it has seen (modulo 2^32). */
+export const CONTROL_HANDED = 33
 const CONTROL_OCTETS = 256
 
 /** Static data of the kernel and everything below the regions. */
@@ -118,18 +129,22 @@ export function mapMemory(sizes: MemorySizes): MemoryMap {
     next += Math.ceil(octets / 4096) * 4096
     return start as Address
   }
-  // A lane can have one record of each kind but data waiting for each connection; data gets at least as much room.
-  const ringInRecords = powerOfTwo(4 * sizes.maxConnections + 16_384)
+  // A lane can have one record of each kind but data waiting for each connection, and one for each segment that another
+  // lane can hand to it. Those that it is just working off may come a second time before it gives their room back.
+  const ringInReserve = 4 * sizes.maxConnections + (sizes.lanes - 1) * segmentCount(sizes.segmentOctets) + RING_BATCH
+  const ringInRecords = powerOfTwo(ringInReserve + 12_288)
   // Every segment and three records (close, resume, released) for each connection: the ring out is never full.
   const ringOutRecords = powerOfTwo(3 * sizes.maxConnections + Math.ceil(sizes.segmentOctets / 2048) + 64)
 
   const map = {
     ...sizes,
     ringInRecords,
+    ringInReserve,
     ringOutRecords,
     primaryControl: region(CONTROL_OCTETS),
     primaryCounters: region(SharedCounters.octetsPerRow),
     connections: region(sizes.maxConnections * CONNECTION_OCTETS),
+    flows: region(sizes.maxConnections * FLOW_OCTETS),
     // 64 octets more: the kernel reads up to 15 octets past the end of what it is given.
     readBuffer: region(READ_OCTETS + 64),
     lane: Array.from({ length: sizes.lanes }, () => ({
@@ -140,6 +155,8 @@ export function mapMemory(sizes: MemorySizes): MemoryMap {
       ringIn: region(RING_CONTROL_OCTETS + ringInRecords * RING_RECORD_OCTETS),
       ringOut: region(RING_CONTROL_OCTETS + ringOutRecords * RING_RECORD_OCTETS),
       work: region(WORK_OCTETS + 64),
+      sipWork: region(SIP_WORK_OCTETS + 64),
+      sipOwnWork: region(SIP_WORK_OCTETS + 64),
       input: region(INPUT_OCTETS + 64),
       sessions: region(sizes.maxSessions * SESSION_OCTETS),
       transactions: region(sizes.maxTransactions * TRANSACTION_OCTETS),

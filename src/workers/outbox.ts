@@ -19,6 +19,8 @@ export class Outbox {
   readonly #owner: Int32Array
   readonly #next: Int32Array
   readonly #room: Int32Array
+  /** 1: a segment takes one frame only, as it becomes a WebSocket message (W-3). */
+  readonly #framed: Uint8Array
   readonly #open: ConnectionId[] = []
   #batch = 0
 
@@ -37,6 +39,7 @@ export class Outbox {
     this.#owner = new Int32Array(maxConnections)
     this.#next = new Int32Array(maxConnections)
     this.#room = new Int32Array(maxConnections)
+    this.#framed = new Uint8Array(maxConnections)
   }
 
   /** Segments that `flush` would send. */
@@ -70,11 +73,13 @@ export class Outbox {
     }
     const pool = this.#pool
     // A segment for the whole batch, unless memory is short.
-    const wanted = Math.min(this.#batch, 16_000)
+    const framed = this.#connections.isFramed(connection)
+    const wanted = framed ? octets : Math.min(this.#batch, 16_000)
     const segment = pool.take(wanted > octets && pool.free >= pool.total >> 1 ? wanted : octets)
     if (segment === 0) return false
     this.#segment[slot] = segment
     this.#owner[slot] = connection
+    this.#framed[slot] = framed ? 1 : 0
     this.#next[slot] = segment
     this.#room[slot] = pool.capacity(segment)
     this.#connections.queue(connection, this.#room[slot]!)
@@ -87,7 +92,7 @@ export class Outbox {
     return this.#next[slotOf(connection)] as Address
   }
 
-  /** Octets that can be written at `at(connection)`, after `ensure`. */
+  /** Octets that can be written at `at(connection)`, after `ensure`; none after a frame that has to leave alone. */
   room(connection: ConnectionId): number {
     return this.#room[slotOf(connection)]!
   }
@@ -97,8 +102,26 @@ export class Outbox {
     const slot = slotOf(connection)
     const octets = end - this.#next[slot]!
     assert(octets <= this.#room[slot]!, 'a frame fits the room made for it')
-    this.#room[slot]! -= octets
+    this.#room[slot] = this.#framed[slot] === 1 ? 0 : this.#room[slot]! - octets
     this.#next[slot] = end
+  }
+
+  /**
+   * Two frames have been written, one up to `middle` and one behind it up to `end`. False when they have to leave each by
+   * itself and the pool is exhausted: the second is lost.
+   */
+  commitTwo(connection: ConnectionId, middle: number, end: number): boolean {
+    if (this.#framed[slotOf(connection)] === 0) {
+      this.commit(connection, end)
+      return true
+    }
+    this.commit(connection, middle)
+    // The segment may be the same again: nobody has written to it meanwhile, so the second frame is still there.
+    if (!this.ensure(connection, end - middle)) return false
+    const at = this.at(connection)
+    this.#octets.copyWithin(at, middle, end)
+    this.commit(connection, at + end - middle)
+    return true
   }
 
   /** Writes a frame given as text, a character an octet. False when the pool is exhausted. */
@@ -107,6 +130,15 @@ export class Outbox {
     const at = this.at(connection)
     this.#octets.write(frame, at, frame.length, 'latin1')
     this.commit(connection, at + frame.length)
+    return true
+  }
+
+  /** Writes whole frames or messages given as octets. False when the pool is exhausted. */
+  writeOctets(connection: ConnectionId, octets: Uint8Array): boolean {
+    if (!this.ensure(connection, octets.length)) return false
+    const at = this.at(connection)
+    this.#octets.set(octets, at)
+    this.commit(connection, at + octets.length)
     return true
   }
 

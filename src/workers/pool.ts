@@ -7,7 +7,8 @@ import { closeReasons, type LaneMessage, type LanePort } from './lane-port.ts'
 import { CONTROL_BELL } from './memory.ts'
 import { Doorbell, RingConsumer } from './ring.ts'
 import { RingFeed } from './ring-feed.ts'
-import { OUT_CLOSE, OUT_RELEASED, OUT_RESUME, OUT_WRITE } from './ring-port.ts'
+import { OUT_CLOSE, OUT_DATAGRAM, OUT_HAND, OUT_RELEASED, OUT_RESUME, OUT_WRITE } from './ring-port.ts'
+import { giveSegment } from './segments.ts'
 import type { LaneTask } from './worker.ts'
 
 /** What the pool tells the one who composed it. */
@@ -35,6 +36,9 @@ export class LanePool {
   readonly #threads: (Thread | null)[]
   readonly #tasks: Promise<void>[] = []
   readonly #bell: Doorbell
+  readonly #words: Int32Array
+  /** Lanes that something has been handed to and that have not been woken, a bit each. */
+  #handedTo = 0
   #stopping = false
 
   /** @param portOf what does the things that a lane asks for */
@@ -57,7 +61,8 @@ export class LanePool {
     // A thread's death is told by the rejection of its task.
     this.#piscina.on('error', () => {})
     this.#threads = new Array<Thread | null>(lanes).fill(null)
-    this.#bell = new Doorbell(new Int32Array(setup.memory.buffer), (setup.map.primaryControl >> 2) + CONTROL_BELL)
+    this.#words = new Int32Array(setup.memory.buffer)
+    this.#bell = new Doorbell(this.#words, (setup.map.primaryControl >> 2) + CONTROL_BELL)
   }
 
   /** Starts all lanes and resolves when they take input. */
@@ -69,16 +74,20 @@ export class LanePool {
 
   /**
    * Starts a lane with empty rings and tables: for the first time, or anew after its thread has died.
-   * @param held see prepareLane
+   * @param held see prepareLane; segments that other lanes have been handed and not seen are added here
    */
   async startLane(lane: LaneIndex, held: readonly Address[] | null): Promise<void> {
     const { map, memory } = this.#setup
-    prepareLane(this.#setup, lane, held)
     const place = map.lane[lane]!
-    const words = new Int32Array(memory.buffer)
+    const words = this.#words
+    const end = place.segments + map.segmentOctets
+    const handed = this.#threads.flatMap((thread) => thread?.feed.unseen ?? [])
+    const ours = handed.filter((segment) => segment >= place.segments && segment < end)
+    const inUse = held === null ? null : [...held, ...ours]
+    prepareLane(this.#setup, lane, inUse)
     for (const start of [place.ringIn, place.ringOut]) words.fill(0, start >> 2, (start >> 2) + 32)
     const { port1, port2 } = new MessageChannel()
-    const feed = new RingFeed(memory, map, place)
+    const feed = new RingFeed(memory, map, place, port1)
     const ring = new RingConsumer(words, place.ringOut, map.ringOutRecords)
     const ready = Promise.withResolvers<void>()
     port1.on('message', (message: LaneMessage | 'ready') => {
@@ -86,7 +95,7 @@ export class LanePool {
       else this.#ports[lane]!.post(message)
     })
     // piscina's type for the list is taken from a signature of postMessage that newer Node types no longer have first.
-    const task: LaneTask = { lane, setup: this.#setup, held: held ?? [], messages: port2 }
+    const task: LaneTask = { lane, setup: this.#setup, held: inUse ?? [], messages: port2 }
     this.#tasks[lane] = this.#piscina.run(task, { transferList: [port2] as never }).then(
       () => port1.close(),
       (err: unknown) => {
@@ -94,9 +103,7 @@ export class LanePool {
         ready.reject(err)
         if (this.#stopping) return
         this.#log.error({ lane, err }, 'a lane died')
-        // What it had finished before it died still leaves.
-        this.#drain()
-        this.#threads[lane] = null
+        this.#bury(lane)
         this.#events.laneDied(lane)
       },
     )
@@ -119,7 +126,7 @@ export class LanePool {
     this.#stopping = true
     for (const thread of this.#threads) thread?.feed.stop()
     await Promise.all(this.#tasks)
-    this.#drain()
+    while (this.#drain() > 0);
     this.#bell.ring()
     await this.#piscina.destroy()
   }
@@ -142,7 +149,34 @@ export class LanePool {
   #drain(): number {
     let count = 0
     for (const thread of this.#threads) if (thread !== null) count += thread.ring.drain(this.#take)
+    if (this.#handedTo !== 0) this.#wakeHanded()
     return count
+  }
+
+  /** A lane is dead: what it had finished still leaves, and what it has not seen goes back to the lanes that sent it. */
+  #bury(lane: LaneIndex): void {
+    const thread = this.#threads[lane]
+    if (!thread) return
+    this.#threads[lane] = null
+    while (thread.ring.drain(this.#take) > 0);
+    this.#wakeHanded()
+    for (const segment of thread.feed.unseen) giveSegment(this.#words, segment)
+  }
+
+  #hand(lane: LaneIndex, segment: Address, octets: number): void {
+    const feed = this.#threads[lane]?.feed
+    if (feed === undefined) {
+      // Its sessions and transactions are gone: it would find nothing that this belongs to.
+      giveSegment(this.#words, segment)
+      return
+    }
+    feed.handed(segment, octets)
+    this.#handedTo |= 1 << lane
+  }
+
+  #wakeHanded(): void {
+    for (const [lane, thread] of this.#threads.entries()) if (this.#handedTo & (1 << lane)) thread?.feed.flush()
+    this.#handedTo = 0
   }
 
   // What goes through a ring is the same for every lane; only messages are answered.
@@ -152,6 +186,12 @@ export class LanePool {
     switch (kind) {
       case OUT_WRITE:
         port.write(id, address as Address, length)
+        break
+      case OUT_DATAGRAM:
+        port.datagram(connection, address as Address, length)
+        break
+      case OUT_HAND:
+        this.#hand(connection as LaneIndex, address as Address, length)
         break
       case OUT_CLOSE:
         port.close(id, closeReasons[address]!)

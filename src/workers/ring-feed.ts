@@ -1,6 +1,16 @@
+import assert from 'node:assert/strict'
+import type { MessagePort } from 'node:worker_threads'
 import type { Address, ConnectionId } from '../ids.ts'
-import type { LaneFeed } from './lane-port.ts'
-import { CONTROL_BELL, CONTROL_INPUT_READ, INPUT_OCTETS, type LaneMemory, type MemoryMap } from './memory.ts'
+import { Flows } from './flows.ts'
+import type { Flow, LaneFeed, PrimaryMessage } from './lane-port.ts'
+import {
+  CONTROL_BELL,
+  CONTROL_HANDED,
+  CONTROL_INPUT_READ,
+  INPUT_OCTETS,
+  type LaneMemory,
+  type MemoryMap,
+} from './memory.ts'
 import { Doorbell, OctetRing, RingProducer } from './ring.ts'
 
 // Kinds of records on the way to a lane.
@@ -10,36 +20,73 @@ export const IN_CLOSED = 3
 export const IN_DRAINED = 4
 export const IN_ANSWERED = 5
 export const IN_STOP = 6
+export const IN_MESSAGE = 7
+export const IN_DATAGRAM = 8
+export const IN_HANDED = 9
 
 /** The primary's end of the way to a lane in another thread. */
 export class RingFeed implements LaneFeed {
+  readonly #words: Int32Array
   readonly #ring: RingProducer
   readonly #input: OctetRing
   readonly #bell: Doorbell
   readonly #octets: Uint8Array
-  /** Records that only data may not use, so that all others always find room. */
+  readonly #messages: MessagePort
+  readonly #flows: Flows
+  /** Records that octets on their way may not use, so that all others always find room. */
   readonly #reserve: number
+  /** Index of the word in which the lane counts the segments it has seen, and those handed to it. */
+  readonly #seenWord: number
+  #handed = 0
 
-  constructor(memory: WebAssembly.Memory, map: MemoryMap, place: LaneMemory) {
+  /** The lane has not begun to read yet. */
+  constructor(memory: WebAssembly.Memory, map: MemoryMap, place: LaneMemory, messages: MessagePort) {
+    this.#messages = messages
     const words = new Int32Array(memory.buffer)
+    this.#words = words
     this.#octets = new Uint8Array(memory.buffer)
+    this.#flows = new Flows(memory.buffer, map.flows)
     this.#ring = new RingProducer(words, place.ringIn, map.ringInRecords)
     this.#input = new OctetRing(words, (place.control >> 2) + CONTROL_INPUT_READ, place.input, INPUT_OCTETS)
     this.#bell = new Doorbell(words, (place.control >> 2) + CONTROL_BELL)
-    this.#reserve = 4 * map.maxConnections
+    this.#reserve = map.ringInReserve
+    this.#seenWord = (place.control >> 2) + CONTROL_HANDED
+    Atomics.store(words, this.#seenWord, 0)
   }
 
-  opened(connection: ConnectionId, listener: number): void {
-    this.#ring.push(IN_OPENED, connection, listener, 0)
+  opened(connection: ConnectionId, flow: Flow): void {
+    this.#flows.set(connection, flow)
+    this.#ring.push(IN_OPENED, connection, 0, 0)
   }
 
   data(connection: ConnectionId, address: Address, octets: number): boolean {
-    if (this.#ring.room <= this.#reserve) return false
-    const to = this.#input.place(octets)
-    if (to === 0) return false
-    this.#octets.copyWithin(to, address, address + octets)
-    this.#ring.push(IN_DATA, connection, to, octets)
-    return true
+    return this.#carry(IN_DATA, connection, address, octets)
+  }
+
+  message(connection: ConnectionId, address: Address, octets: number): boolean {
+    return this.#carry(IN_MESSAGE, connection, address, octets)
+  }
+
+  datagram(listener: number, address: Address, octets: number): boolean {
+    return this.#carry(IN_DATAGRAM, listener, address, octets)
+  }
+
+  handed(segment: Address, octets: number): void {
+    assert(this.#ring.room > 0, 'there is a record for every segment of the other lanes')
+    this.#handed = (this.#handed + 1) | 0
+    this.#ring.push(IN_HANDED, 0, segment, octets)
+  }
+
+  /** Segments that have been handed to the lane and that it has not seen. Of a lane that has died, they are to be given back. */
+  get unseen(): Address[] {
+    const segments: Address[] = []
+    const count = (this.#handed - Atomics.load(this.#words, this.#seenWord)) | 0
+    this.#ring.recall((kind, _, address) => {
+      if (segments.length < count && kind === IN_HANDED) segments.push(address as Address)
+      return segments.length < count
+    })
+    assert(segments.length === count, 'what has not been seen is in the ring')
+    return segments
   }
 
   closed(connection: ConnectionId): void {
@@ -52,6 +99,10 @@ export class RingFeed implements LaneFeed {
 
   answered(request: number, connection: ConnectionId | 0): void {
     this.#ring.push(IN_ANSWERED, connection, request, 0)
+  }
+
+  told(message: PrimaryMessage): void {
+    this.#messages.postMessage(message)
   }
 
   /** The lane finishes what it has and ends. */
@@ -67,5 +118,14 @@ export class RingFeed implements LaneFeed {
   /** Records waiting, and how many fit. */
   get occupancy(): { readonly waiting: number; readonly capacity: number } {
     return { waiting: this.#ring.waiting, capacity: this.#ring.capacity }
+  }
+
+  #carry(kind: number, name: number, address: Address, octets: number): boolean {
+    if (this.#ring.room <= this.#reserve) return false
+    const to = this.#input.place(octets)
+    if (to === 0) return false
+    this.#octets.copyWithin(to, address, address + octets)
+    this.#ring.push(kind, name, to, octets)
+    return true
   }
 }

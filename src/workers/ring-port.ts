@@ -1,5 +1,5 @@
 import type { MessagePort } from 'node:worker_threads'
-import type { Address, ConnectionId } from '../ids.ts'
+import type { Address, ConnectionId, LaneIndex } from '../ids.ts'
 import { type CloseReason, closeReasons, type LaneMessage, type LanePort } from './lane-port.ts'
 import { CONTROL_BELL, type LaneMemory, type MemoryMap } from './memory.ts'
 import { Doorbell, RingProducer } from './ring.ts'
@@ -9,6 +9,8 @@ export const OUT_WRITE = 1
 export const OUT_CLOSE = 2
 export const OUT_RESUME = 3
 export const OUT_RELEASED = 4
+export const OUT_DATAGRAM = 5
+export const OUT_HAND = 6
 
 /**
  * A lane's end of the way to the primary. The ring has room for every segment and every connection's close, resume and
@@ -28,6 +30,14 @@ export class RingPort implements LanePort {
 
   write(connection: ConnectionId, segment: Address, octets: number): void {
     this.#ring.push(OUT_WRITE, connection, segment, octets)
+  }
+
+  datagram(listener: number, segment: Address, octets: number): void {
+    this.#ring.push(OUT_DATAGRAM, listener, segment, octets)
+  }
+
+  hand(lane: LaneIndex, segment: Address, octets: number): void {
+    this.#ring.push(OUT_HAND, lane, segment, octets)
   }
 
   close(connection: ConnectionId, reason: CloseReason): void {

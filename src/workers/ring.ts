@@ -16,6 +16,9 @@ export const RING_RECORD_OCTETS = 16
 export const RING_CONTROL_OCTETS = 128
 const TAIL_WORD = 16
 
+/** Most records that a consumer takes before it gives their room back. */
+export const RING_BATCH = 4096
+
 export class RingProducer {
   readonly #words: Int32Array
   readonly #control: number
@@ -63,6 +66,15 @@ export class RingProducer {
   get waiting(): number {
     return this.capacity - this.room
   }
+
+  /** Calls back with the records that the consumer has not given back, newest first, until told to stop by `false`. */
+  recall(take: (kind: number, connection: number, address: number, length: number) => boolean): void {
+    const words = this.#words
+    for (let left = this.waiting, tail = this.#tail - 1; left > 0; left--, tail--) {
+      const at = this.#records + ((tail & this.#mask) << 2)
+      if (!take(words[at]!, words[at + 1]!, words[at + 2]!, words[at + 3]!)) return
+    }
+  }
 }
 
 export class RingConsumer {
@@ -80,18 +92,18 @@ export class RingConsumer {
     this.#head = Atomics.load(words, this.#control)
   }
 
-  /** Calls `take` for every record that has been published, then gives their room back. Returns their number. */
+  /** Calls `take` for published records, RING_BATCH at the most, then gives their room back. Returns their number. */
   drain(take: (kind: number, connection: number, address: number, length: number) => void): number {
     const words = this.#words
     const tail = Atomics.load(words, this.#control + TAIL_WORD)
-    const count = (tail - this.#head) | 0
+    const count = Math.min((tail - this.#head) | 0, RING_BATCH)
     if (count === 0) return 0
     for (let i = 0; i < count; i++) {
       const at = this.#records + (((this.#head + i) & this.#mask) << 2)
       take(words[at]!, words[at + 1]!, words[at + 2]!, words[at + 3]!)
     }
-    this.#head = tail
-    Atomics.store(words, this.#control, tail)
+    this.#head = (this.#head + count) | 0
+    Atomics.store(words, this.#control, this.#head)
     return count
   }
 

@@ -46,6 +46,11 @@ export function giveSegment(words: Int32Array, address: Address): void {
   Atomics.add(words, (list & ~(SEGMENT_POOL_WORDS - 1)) + FREE_WORD, words[header + 2]!)
 }
 
+/** How many segments a pool of so many octets has. */
+export function segmentCount(octets: number): number {
+  return classPlaces(0 as Address, octets).reduce((sum, { count }) => sum + count, 0)
+}
+
 /** Where a class of segments lies in a pool's memory. */
 interface ClassPlace {
   readonly size: number

@@ -3,10 +3,23 @@ import { systemClock } from '../clock.ts'
 import type { Address, ConnectionId, LaneIndex } from '../ids.ts'
 import type { Logger } from '../log.ts'
 import { defaultRouting } from '../routing/default-routing.ts'
+import { openLocationReader } from '../store/lmdb-location.ts'
+import { Flows } from './flows.ts'
 import { Lane, type LaneSetup } from './lane.ts'
-import { CONTROL_BELL, CONTROL_INPUT_READ } from './memory.ts'
+import type { PrimaryMessage } from './lane-port.ts'
+import { CONTROL_BELL, CONTROL_HANDED, CONTROL_INPUT_READ } from './memory.ts'
 import { Doorbell, RingConsumer } from './ring.ts'
-import { IN_ANSWERED, IN_CLOSED, IN_DATA, IN_DRAINED, IN_OPENED, IN_STOP } from './ring-feed.ts'
+import {
+  IN_ANSWERED,
+  IN_CLOSED,
+  IN_DATA,
+  IN_DATAGRAM,
+  IN_DRAINED,
+  IN_HANDED,
+  IN_MESSAGE,
+  IN_OPENED,
+  IN_STOP,
+} from './ring-feed.ts'
 import { RingPort } from './ring-port.ts'
 
 /** What the pool hands to the thread of a lane. */
@@ -15,7 +28,7 @@ export interface LaneTask {
   readonly setup: LaneSetup
   /** Segments of the lane before it that sockets still hold. */
   readonly held: readonly Address[]
-  /** To the primary: LaneMessages, and `ready` once. From it: `crash`, for tests of our own. */
+  /** To the primary: LaneMessages, and `ready` once. From it: PrimaryMessages, and `crash`, for tests of our own. */
   readonly messages: MessagePort
 }
 
@@ -25,15 +38,27 @@ export default async function runLane({ lane: index, setup, held, messages }: La
   const place = map.lane[index]!
   const words = new Int32Array(memory.buffer)
   const inputRead = (place.control >> 2) + CONTROL_INPUT_READ
+  const handedSeen = (place.control >> 2) + CONTROL_HANDED
+  const flows = new Flows(memory.buffer, map.flows)
   const ring = new RingConsumer(words, place.ringIn, map.ringInRecords)
   const bell = new Doorbell(words, (place.control >> 2) + CONTROL_BELL)
   const port = new RingPort(memory, map, place, messages)
-  const surroundings = { port, log: logThrough(messages), clock: systemClock, routing: defaultRouting }
+  const surroundings = {
+    port,
+    log: logThrough(messages),
+    clock: systemClock,
+    routing: defaultRouting,
+    location: setup.sip === null ? null : openLocationReader(setup.config.data_dir),
+  }
   const lane = new Lane(index, setup, surroundings, held)
 
   // Waiting for the bell keeps no thread alive; an open port does.
-  messages.on('message', (order: unknown) => {
+  messages.on('message', (order: PrimaryMessage | 'crash') => {
     if (order === 'crash') setImmediate(() => crash())
+    else {
+      lane.told(order)
+      lane.flush()
+    }
   })
   messages.postMessage('ready')
 
@@ -45,8 +70,23 @@ export default async function runLane({ lane: index, setup, held, messages }: La
         lane.data(connection as ConnectionId, address as Address, length)
         read = address + length
         break
+      case IN_MESSAGE:
+        lane.message(connection as ConnectionId, address as Address, length)
+        read = address + length
+        break
+      case IN_DATAGRAM:
+        lane.datagram(connection, address as Address, length)
+        read = address + length
+        break
+      case IN_HANDED:
+        try {
+          lane.handed(address as Address, length)
+        } finally {
+          Atomics.add(words, handedSeen, 1)
+        }
+        break
       case IN_OPENED:
-        lane.opened(connection as ConnectionId, address)
+        lane.opened(connection as ConnectionId, flows.get(connection as ConnectionId))
         break
       case IN_CLOSED:
         lane.closed(connection as ConnectionId)
@@ -72,6 +112,7 @@ export default async function runLane({ lane: index, setup, held, messages }: La
     lane.flush()
   }
   lane.stop()
+  await surroundings.location?.close()
   messages.close()
 }
 

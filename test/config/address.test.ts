@@ -46,14 +46,16 @@ describe('parseListenUrl', () => {
     expect(parseListenUrl('MSRP://[::1]:2855')).toEqual({ ok: true, value })
   })
 
-  test.each(['msrps', 'sip', 'sips', 'tcp', 'tls', 'ws', 'wss'])('says that %s is not there yet', (scheme) => {
-    const error = `${scheme} is not supported by this version`
-    expect(parseListenUrl(`${scheme}://127.0.0.1:2855`)).toEqual({ ok: false, error })
+  test.each(['msrps', 'sip', 'sips', 'tcp', 'tls', 'ws', 'wss'])('knows %s', (scheme) => {
+    expect(parseListenUrl(`${scheme}://127.0.0.1:2855`)).toEqual({
+      ok: true,
+      value: { scheme, host: '127.0.0.1', port: 2855 },
+    })
   })
 
   test.each([
     ['127.0.0.1:2855', 'the scheme is missing'],
-    ['http://127.0.0.1:2855', 'an unknown scheme'],
+    ['http://127.0.0.1:2855', 'an unknown scheme; known are msrp, msrps, sip, sips, tcp, tls, ws, wss'],
     ['msrp://alice@127.0.0.1:2855', 'users do not belong in a listen URL'],
     ['msrp://127.0.0.1:2855/', 'nothing may follow the port'],
     ['msrp://127.0.0.1:2855;tcp', 'nothing may follow the port'],

@@ -10,7 +10,8 @@ function problemsOf(text: string): string[] {
   return parsed.ok ? [] : formatProblems(parsed.error).split('\n')
 }
 
-const everyKey = 'known here: data_dir, workers, max_connections, memory_mib, listen, domains, auth, msrp, admin, log'
+const everyKey =
+  'known here: data_dir, workers, max_connections, memory_mib, listen, tls, domains, auth, msrp, sip, registrar, admin, log'
 
 describe('a problem is told with file, line, column, what was found and what was expected', () => {
   test.each<[kind: string, text: string, problem: string]>([
@@ -74,15 +75,15 @@ describe('a problem is told with file, line, column, what was found and what was
     ['no keys at all', 'relay', '1:1: the file: found "relay", expected a section: keys and their values'],
     [
       'a scheme of a later version',
-      'listen:\n  - url: msrps://[::1]:2856',
-      '2:10: listen[0].url: found "msrps://[::1]:2856", expected msrp://host:port (msrps is not supported by this version)',
+      'listen:\n  - url: http://[::1]:2856',
+      '2:10: listen[0].url: found "http://[::1]:2856", expected scheme://host:port (an unknown scheme; known are msrp, msrps, sip, sips, tcp, tls, ws, wss)',
     ],
     [
       'a URL without a port',
       'listen:\n  - url: msrp://127.0.0.1',
-      '2:10: listen[0].url: found "msrp://127.0.0.1", expected msrp://host:port (the port is missing)',
+      '2:10: listen[0].url: found "msrp://127.0.0.1", expected scheme://host:port (the port is missing)',
     ],
-    ['a required key that is missing', 'listen:\n  - {}', '2:5: listen[0].url: missing, expected msrp://host:port'],
+    ['a required key that is missing', 'listen:\n  - {}', '2:5: listen[0].url: missing, expected scheme://host:port'],
     [
       'an address without a port (K-3)',
       'msrp: { use_path_addr: relay.test }',
@@ -154,7 +155,7 @@ auth:
       'relay.yaml:4:1: workers: stands here a second time, expected each key once',
       'relay.yaml:6:21: msrp.auth_max_expires: found 100, expected auth_min_expires (60) <= auth_default_expires (1800) <= auth_max_expires (100)',
       'relay.yaml:7:3: msrp.realmm: unknown key; did you mean realm?',
-      'relay.yaml:10:5: listen[0].backlog: unknown key; known here: url',
+      'relay.yaml:10:5: listen[0].backlog: unknown key; known here: url, cert, key, client_ca, advertise',
       'relay.yaml:13:17: auth.users[0].username: found "al:ice", expected text of 1 to 128 characters without a colon',
     ])
   })

@@ -12,13 +12,16 @@ function configOf(text: string): Config {
   return parsed.value
 }
 
-test('the defaults (M-44, R-3, R-6, R-21, R-45, R-46, D-12, D-13)', () => {
+test('the defaults (M-44, R-3, R-6, R-21, R-45, R-46, D-12, D-13, S-62)', () => {
   expect(defaultConfig()).toEqual({
     data_dir: resolve('data'),
     workers: Math.min(32, availableParallelism() - 1),
     max_connections: 65_536,
     memory_mib: 64,
-    listen: [{ url: 'msrp://127.0.0.1:2855', scheme: 'msrp', host: '127.0.0.1', port: 2855 }],
+    listen: [
+      { url: 'msrp://127.0.0.1:2855', scheme: 'msrp', host: '127.0.0.1', port: 2855 },
+      { url: 'sip://127.0.0.1:5060', scheme: 'sip', host: '127.0.0.1', port: 5060 },
+    ],
     domains: ['localhost'],
     auth: { users: [], algorithms: ['SHA-256', 'MD5'], nonce_lifetime: 300 },
     msrp: {
@@ -37,6 +40,25 @@ test('the defaults (M-44, R-3, R-6, R-21, R-45, R-46, D-12, D-13)', () => {
       peer_idle_timeout: 300,
       limits: { start_line: 1024, header_line: 16_384, head: 65_536, headers: 1024, path_uris: 64, body: 65_536 },
     },
+    sip: {
+      peers: [],
+      trust_flows: true,
+      record_route: true,
+      max_transactions: 131_072,
+      max_branches: 12,
+      timer_t1: 0.5,
+      timer_c: 180.5,
+      max_message_udp: 8192,
+    },
+    registrar: {
+      realm: 'localhost',
+      default_expires: 3600,
+      min_expires: 60,
+      max_expires: 86_400,
+      max_contacts: 10,
+      max_bindings: 1_000_000,
+    },
+    tls: {},
     admin: { listen: '127.0.0.1:9095', host: '127.0.0.1', port: 9095 },
     log: { level: 'info', format: 'text' },
   })

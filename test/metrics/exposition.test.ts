@@ -143,6 +143,9 @@ describe('the table of metrics', () => {
     'size',
     'ring',
     'state',
+    'transport',
+    'kind',
+    'layer',
   ]
 
   test.each(counterFamilies)('$name is named for what it is, and labelled with nothing unbounded', (family) => {

@@ -1,6 +1,6 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
-import { connect as connectSocket, type Socket } from 'node:net'
 import type { ErrorEvent, FrameSnapshot } from './events.ts'
+import { type MsrpSocket, type MsrpTransport, openMsrpSocket } from './msrp-socket.ts'
 import { createReferenceReader } from './reference-reader.ts'
 
 /** A frame off the wire, with its octets. */
@@ -95,17 +95,9 @@ export function header(frame: FrameSnapshot, name: string): string | undefined {
   return frame.headers.find(([candidate]) => candidate.toLowerCase() === name.toLowerCase())?.[1]
 }
 
-/** Opens a TCP connection. For TLS, hand a connected TLSSocket to `new MsrpClient`. */
-export async function connect(port: number, host = '127.0.0.1'): Promise<MsrpClient> {
-  const socket = connectSocket({ port, host, noDelay: true })
-  await new Promise<void>((resolve, reject) => {
-    socket.once('error', reject)
-    socket.once('connect', () => {
-      socket.off('error', reject)
-      resolve()
-    })
-  })
-  return new MsrpClient(socket)
+/** Opens a TCP connection. */
+export async function connect(port: number): Promise<MsrpClient> {
+  return new MsrpClient(await openMsrpSocket('tcp', port))
 }
 
 interface Waiter {
@@ -127,7 +119,7 @@ export class MsrpClient {
   /** Resolves when the connection has closed, whichever way. */
   readonly closed: Promise<void>
 
-  readonly #socket: Socket
+  readonly #socket: MsrpSocket
   readonly #relayUri: string
   /** Frames that nobody has awaited yet. */
   #unclaimed: ReceivedFrame[] = []
@@ -135,11 +127,13 @@ export class MsrpClient {
   #over: string | null = null
   #answer: { status: number; comment: string } | null = null
 
-  constructor(socket: Socket) {
+  constructor(socket: MsrpSocket, transport: MsrpTransport = 'tcp') {
     this.#socket = socket
+    const scheme = transport === 'tls' || transport === 'wss' ? 'msrps' : 'msrp'
+    const parameter = transport === 'ws' || transport === 'wss' ? 'ws' : 'tcp'
     const authority = (address = '', port = 0) => `${address.includes(':') ? `[${address}]` : address}:${port}`
-    this.uri = `msrp://${authority(socket.localAddress, socket.localPort)}/${randomBytes(12).toString('hex')};tcp`
-    this.#relayUri = `msrp://${authority(socket.remoteAddress, socket.remotePort)};tcp`
+    this.uri = `${scheme}://${authority(socket.localAddress, socket.localPort)}/${randomBytes(12).toString('hex')};${parameter}`
+    this.#relayUri = `${scheme}://${authority(socket.remoteAddress, socket.remotePort)};tcp`
     const reader = createReferenceReader({
       onEvent: (event, octets, body) => {
         if (event.type === 'error') this.errors.push(event)

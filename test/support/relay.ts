@@ -193,7 +193,7 @@ async function start(options: RelayOptions): Promise<Running> {
 }
 
 /** Every series of GET /metrics, with its value. */
-async function seriesOf({ adminUrl }: Server): Promise<Map<string, number>> {
+export async function seriesOf({ adminUrl }: Server): Promise<Map<string, number>> {
   const text = await (await fetch(new URL('/metrics', adminUrl ?? undefined))).text()
   const lines = text.split('\n').filter((line) => line !== '' && !line.startsWith('#'))
   return new Map(

@@ -12,7 +12,9 @@ import {
   TRANSACTION_OCTETS,
 } from '../../src/parser/kernel/record.ts'
 import { WORK_OCTETS } from '../../src/parser/msrp/reader.ts'
+import { SIP_WORK_OCTETS } from '../../src/parser/sip/parse.ts'
 import { CONNECTIONS_MAX } from '../../src/workers/connections.ts'
+import { FLOW_OCTETS } from '../../src/workers/flows.ts'
 import {
   createMemory,
   INPUT_OCTETS,
@@ -24,8 +26,8 @@ import {
   OCTETS_MAX,
   READ_OCTETS,
 } from '../../src/workers/memory.ts'
-import { RING_CONTROL_OCTETS, RING_RECORD_OCTETS } from '../../src/workers/ring.ts'
-import { resetSegments, SEGMENT_POOL_WORDS, SegmentPool } from '../../src/workers/segments.ts'
+import { RING_BATCH, RING_CONTROL_OCTETS, RING_RECORD_OCTETS } from '../../src/workers/ring.ts'
+import { resetSegments, SEGMENT_POOL_WORDS, SegmentPool, segmentCount } from '../../src/workers/segments.ts'
 
 const modest: MemorySizes = {
   lanes: 2,
@@ -58,6 +60,8 @@ function regionsOf(map: MemoryMap): Region[] {
     ringIn: ring(map.ringInRecords),
     ringOut: ring(map.ringOutRecords),
     work: WORK_OCTETS + margin,
+    sipWork: SIP_WORK_OCTETS + margin,
+    sipOwnWork: SIP_WORK_OCTETS + margin,
     input: INPUT_OCTETS + margin,
   }
   return [
@@ -65,6 +69,7 @@ function regionsOf(map: MemoryMap): Region[] {
     { name: 'primaryControl', start: map.primaryControl, octets: 64 },
     { name: 'primaryCounters', start: map.primaryCounters, octets: SharedCounters.octetsPerRow },
     { name: 'connections', start: map.connections, octets: map.maxConnections * CONNECTION_OCTETS },
+    { name: 'flows', start: map.flows, octets: map.maxConnections * FLOW_OCTETS },
     { name: 'readBuffer', start: map.readBuffer, octets: READ_OCTETS + margin },
     ...map.lane.flatMap((lane, index) =>
       (Object.keys(laneSizes) as (keyof LaneMemory)[]).map((name) => ({
@@ -91,6 +96,10 @@ function expectSound(map: MemoryMap): void {
   for (const records of [map.ringInRecords, map.ringOutRecords]) expect(Number.isInteger(Math.log2(records))).toBe(true)
   // A close and a resume for each connection, and every segment.
   expect(map.ringOutRecords).toBeGreaterThanOrEqual(2 * map.maxConnections + map.segmentOctets / 2048)
+  // Opened, closed, drained and answered for each connection; a segment of every other lane, those of a batch twice. And data.
+  const others = (map.lanes - 1) * segmentCount(map.segmentOctets)
+  expect(map.ringInReserve).toBeGreaterThanOrEqual(4 * map.maxConnections + others + RING_BATCH)
+  expect(map.ringInRecords - map.ringInReserve).toBeGreaterThan(10_000)
   for (const lane of map.lane.slice(1)) {
     const before = map.lane[map.lane.indexOf(lane) - 1]!
     for (const name of Object.keys(lane) as (keyof LaneMemory)[]) {

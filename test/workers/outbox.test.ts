@@ -27,6 +27,8 @@ function newLane(largest = 1) {
         const text = Buffer.from(memory).toString('latin1', segment, segment + length)
         sent.push({ connection, segment, text, capacity: pool.capacity(segment) })
       },
+      datagram: unused,
+      hand: unused,
       close: unused,
       resume: unused,
       released: unused,

@@ -149,6 +149,13 @@ export class MsrpReader<Stream extends ReaderState> {
     if (at < end && stream.phase === IDLE) this.#readInPlace(stream, at, end)
   }
 
+  /** Whether the octets are one frame and nothing else (M-64); otherwise what is wrong with them. */
+  wholeness(start: number, end: number): 'whole' | 'foreign' | 'malformed' {
+    const found = this.#kernel.frame(start, end, 0)
+    if (found === FRAME_BAD_START_LINE) return 'foreign'
+    return found === FRAME_COMPLETE && this.#record[R_END] === end ? 'whole' : 'malformed'
+  }
+
   /** Goes on with a stalled stream. It may be stalled again when this returns. */
   resume(stream: Stream): void {
     assert(stream.phase === BACKLOG && stream.backlogLength <= WORK_OCTETS)

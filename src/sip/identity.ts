@@ -1,0 +1,92 @@
+import { formatEndpoint } from '../config/address.ts'
+import { aorOf, type SipUri } from '../parser/sip/uri.ts'
+
+/** How SIP messages travel. */
+export type SipTransport = 'udp' | 'tcp' | 'tls' | 'ws' | 'wss'
+
+/** A listener as SIP speaks of it to others. */
+export interface SipListener {
+  /** Its index in the configuration. */
+  readonly index: number
+  readonly transports: readonly SipTransport[]
+  /** Where it listens; an IPv6 address without brackets. */
+  readonly host: string
+  readonly port: number
+  /** What others are told (Kamailio's `advertise`). */
+  readonly advertisedHost: string
+  readonly advertisedPort: number
+}
+
+const defaultPorts: Readonly<Record<SipTransport, number>> = { udp: 5060, tcp: 5060, tls: 5061, ws: 80, wss: 443 }
+
+/** What names this server: which hosts are its domains, which URIs are itself, and how it signs (S-20, S-23, S-43). */
+export class SipIdentity {
+  readonly listeners: readonly SipListener[]
+  /** The first domain: that of users who are called by one of our addresses. */
+  readonly domain: string
+  readonly #domains: ReadonlySet<string>
+  readonly #hosts = new Set<string>()
+  readonly #addresses = new Set<string>()
+
+  constructor(listeners: readonly SipListener[], domains: readonly string[]) {
+    this.listeners = listeners
+    this.domain = domains[0]!.toLowerCase()
+    this.#domains = new Set(domains.map((domain) => domain.toLowerCase()))
+    for (const { host, port, advertisedHost, advertisedPort, transports } of listeners) {
+      for (const [name, at] of [
+        [host, port],
+        [advertisedHost, advertisedPort],
+      ] as const) {
+        this.#hosts.add(hostOf(name))
+        this.#addresses.add(`${hostOf(name)}:${at}`)
+        // A URI without a port means the default one (S-20).
+        if (transports.some((transport) => defaultPorts[transport] === at)) this.#addresses.add(hostOf(name))
+      }
+    }
+    for (const domain of this.#domains) this.#addresses.add(domain)
+  }
+
+  /** Whether the users of this host are ours: a domain, or one of our own addresses. */
+  serves(uri: SipUri): boolean {
+    return this.#domains.has(uri.host) || (this.#hosts.has(uri.host) && this.isSelf(uri))
+  }
+
+  /** The AoR of a user of ours (S-60): who is called by one of our addresses belongs to the first domain. */
+  aor(uri: SipUri): string {
+    return aorOf(this.#domains.has(uri.host) ? uri : { ...uri, host: this.domain, port: null })
+  }
+
+  /** Whether a Via, Route or Request-URI with this host and port names this server itself (S-23, S-42). */
+  isSelf({ host, port }: { readonly host: string; readonly port: number | null }): boolean {
+    const name = host.toLowerCase()
+    return (
+      this.#addresses.has(port === null ? name : `${name}:${port}`) || (port !== null && this.#domainAt(name, port))
+    )
+  }
+
+  #domainAt(name: string, port: number): boolean {
+    return (
+      this.#domains.has(name) &&
+      this.listeners.some((listener) => listener.port === port || listener.advertisedPort === port)
+    )
+  }
+
+  /** The listener that speaks for a transport: the one asked for, or the first that has it. */
+  listenerFor(transport: SipTransport, index: number): SipListener | null {
+    const asked = this.listeners.find((listener) => listener.index === index)
+    if (asked?.transports.includes(transport)) return asked
+    return this.listeners.find(({ transports }) => transports.includes(transport)) ?? asked ?? this.listeners[0] ?? null
+  }
+
+  /** Host and port that stand in Via and Record-Route for what is sent over this transport. */
+  sentBy(transport: SipTransport, listener: number): string {
+    const { advertisedHost, advertisedPort } = this.listenerFor(transport, listener)!
+    return formatEndpoint({ host: advertisedHost, port: advertisedPort })
+  }
+}
+
+/** As URIs write it. */
+function hostOf(host: string): string {
+  const name = host.toLowerCase()
+  return name.includes(':') ? `[${name}]` : name
+}

@@ -1,0 +1,115 @@
+import type { Socket } from 'node:net'
+import type { CloseReason, StreamTransport } from '../workers/lane-port.ts'
+import type { OnRead } from './socket.ts'
+
+/** Why a connection is ended by us: because its lane says so, or for one of these. */
+export type EndReason = CloseReason | 'done' | 'idle' | 'shutdown'
+
+/** What a channel tells the one who uses it. */
+export interface ChannelEvents {
+  /** Octets have come in, at the start of the read buffer: until this returns, or a whole message if the channel is framed. */
+  received(octets: number): void
+  /** The peer sends no more. */
+  ended(): void
+  failed(error: Error): void
+  /** Nothing comes after this. */
+  closed(): void
+}
+
+/** One socket, whatever octets travel in. */
+export interface Channel {
+  readonly transport: StreamTransport
+  /** The peer's IP address and port, as in Flow. */
+  readonly address: string
+  readonly port: number
+  /** Octets come and go in whole messages. */
+  readonly framed: boolean
+  readonly writable: boolean
+  readonly destroyed: boolean
+  /** Begins to read. Nothing is read before, nor told. */
+  start(events: ChannelEvents): void
+  /**
+   * Sends octets, which must stay as they are until `written` has been called or this has returned true: then nothing
+   * waits here, neither these octets nor any before them.
+   */
+  write(octets: Buffer, written: () => void): boolean
+  pause(): void
+  resume(): void
+  /** Ends our side after everything that has been written. */
+  end(reason: EndReason): void
+  destroy(): void
+  /** Called about once a second while it is read: looks whether the peer is still there. */
+  beat(now: number): void
+}
+
+/** A socket's way to say what it has read, before anybody listens. */
+export interface Reading {
+  onRead: OnRead
+}
+
+/** TCP, or TLS on it. */
+export class StreamChannel implements Channel {
+  readonly transport: 'tcp' | 'tls'
+  readonly address: string
+  readonly port: number
+  readonly framed = false
+  readonly #socket: Socket
+  readonly #reading: Reading
+
+  /** @param reading through which the socket says what it has read */
+  constructor(transport: 'tcp' | 'tls', socket: Socket, reading: Reading) {
+    this.transport = transport
+    this.address = bareAddress(socket.remoteAddress)
+    this.port = socket.remotePort ?? 0
+    this.#socket = socket
+    this.#reading = reading
+  }
+
+  get writable(): boolean {
+    return this.#socket.writable
+  }
+
+  get destroyed(): boolean {
+    return this.#socket.destroyed
+  }
+
+  start(events: ChannelEvents): void {
+    const socket = this.#socket
+    this.#reading.onRead = (octets) => events.received(octets)
+    socket.on('end', () => events.ended())
+    socket.on('error', (error) => events.failed(error))
+    socket.on('close', () => events.closed())
+    socket.resume()
+  }
+
+  write(octets: Buffer, written: () => void): boolean {
+    this.#socket.write(octets, written)
+    return this.#socket.writableLength === 0
+  }
+
+  pause(): void {
+    this.#socket.pause()
+  }
+
+  resume(): void {
+    this.#socket.resume()
+  }
+
+  end(): void {
+    this.#socket.end()
+  }
+
+  destroy(): void {
+    this.#socket.destroy()
+  }
+
+  /** R-6: whether such a peer is there shows when it is idle for long. */
+  beat(): void {}
+}
+
+/** An IP address as lanes know it: an IPv4 address is one also where an IPv6 socket has it. */
+export function bareAddress(address: string | undefined): string {
+  // A socket that is gone already has none.
+  if (address === undefined) return '0.0.0.0'
+  return address.startsWith('::ffff:') && address.includes('.') ? address.slice('::ffff:'.length) : address
+}

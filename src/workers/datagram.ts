@@ -1,0 +1,17 @@
+import type { Address } from '../ids.ts'
+import { DATAGRAM_HEAD_OCTETS } from './lane-port.ts'
+
+/** Longest IP address as text, with the zone of a link-local one. */
+const ADDRESS_MAX = DATAGRAM_HEAD_OCTETS - 3
+
+/** Writes the head in front of a datagram; see DATAGRAM_HEAD_OCTETS. `address` is an IP address, IPv6 without brackets. */
+export function writeDatagramHead(octets: Buffer, at: Address, address: string, port: number): void {
+  octets.writeUInt16LE(port, at)
+  octets[at + 2] = octets.write(address, at + 3, ADDRESS_MAX, 'latin1')
+}
+
+/** Who a datagram came from, or goes to. */
+export function readDatagramHead(octets: Buffer, at: Address): { readonly address: string; readonly port: number } {
+  const start = at + 3
+  return { port: octets.readUInt16LE(at), address: octets.toString('latin1', start, start + octets[at + 2]!) }
+}
