@@ -210,6 +210,7 @@ export async function startServer(config: Config, options: ServerOptions): Promi
       transport.suspendLane(lane)
       book.laneDied(lane)
       await new Promise((resolve) => setTimeout(resolve, GRACE_MS))
+      await threads.handsSeen(lane)
       await threads.startLane(lane, transport.heldSegments(segments, (segments + map.segmentOctets) as typeof segments))
       feeds[lane] = threads.feed(lane)!
       transport.resumeLane(lane, feeds[lane])

@@ -119,7 +119,6 @@ export class SipEndpoint implements SipHandler<SipStream> {
   }
 
   message(stream: SipStream, message: SipMessage): void {
-    if (message.problem !== null) this.#count(`sipProblem:${message.problem}`)
     if (message.kind === 'response') this.#response(stream, message)
     else this.#request(stream, message)
   }
@@ -133,7 +132,8 @@ export class SipEndpoint implements SipHandler<SipStream> {
     this.#count(`sipProblem:${problem}`)
     const answer = answerOf(problem)
     if (message !== null && message.method !== 'ACK' && answer !== 'drop') {
-      stream.way.send(response(message, answer.status, answer.reason, { toTag: 'broken' }))
+      const topViaParams = receivedParams(message.topVia!, stream.way)
+      stream.way.send(response(message, answer.status, answer.reason, { toTag: 'broken', topViaParams }))
     }
     if (stream.way.connection !== 0) close(stream.way.connection)
   }
@@ -144,12 +144,15 @@ export class SipEndpoint implements SipHandler<SipStream> {
     const via = request.topVia
     if (via === null) {
       // Nobody knows where an answer would go.
+      if (request.problem !== null) this.#count(`sipProblem:${request.problem}`)
       this.#count('sipDropped:malformed')
       return
     }
-    if (request.problem === null) stream.trusted = true
+    // Before anything else is looked at: what has been read of this view would have to be read again.
     const params = receivedParams(via, stream.way)
     const noted = params === '' ? request : (this.#reread(rewrite(request, { topViaParams: params })) as SipRequest)
+    if (noted.problem === null) stream.trusted = true
+    else this.#count(`sipProblem:${noted.problem}`)
     receiver.receiving(stream)
     layer.receive(noted, answersTo(noted, stream.way, this.#options))
   }
@@ -159,6 +162,7 @@ export class SipEndpoint implements SipHandler<SipStream> {
     row[responseCell('received', stream.way.transport, String(message.status).padStart(3, '0'))]! += 1
     const { topVia } = message
     if (message.problem !== null || topVia === null) {
+      if (message.problem !== null) this.#count(`sipProblem:${message.problem}`)
       this.#count('sipDropped:malformed')
       return
     }

@@ -38,12 +38,10 @@ export function readCertificates({ url, cert, key, client_ca }: ListenConfig): S
  */
 export function readClientContext({ tls, listen }: Config): SecureContextOptions {
   const own = listen.find(({ cert }) => cert !== undefined)
+  const { cert, key } = own === undefined ? {} : readCertificates(own)
   const options = {
     ...(tls.ca !== undefined && { ca: [...rootCertificates, readPem(tls.ca, 'tls.ca').toString()] }),
-    ...(own !== undefined && {
-      cert: readPem(own.cert, `cert of ${own.url}`),
-      key: readPem(own.key, `key of ${own.url}`),
-    }),
+    ...(cert !== undefined && { cert, key }),
   }
   check(options, 'tls.ca')
   return options

@@ -1,3 +1,5 @@
+import assert from 'node:assert/strict'
+import { setTimeout } from 'node:timers/promises'
 import { MessageChannel, type MessagePort } from 'node:worker_threads'
 import { Piscina } from 'piscina'
 import type { Address, ConnectionId, LaneIndex } from '../ids.ts'
@@ -41,15 +43,24 @@ export class LanePool {
   #handedTo = 0
   #stopping = false
 
-  /** @param portOf what does the things that a lane asks for */
-  constructor(setup: LaneSetup, portOf: (lane: LaneIndex) => LanePort, log: Logger, events: PoolEvents) {
+  /**
+   * @param portOf what does the things that a lane asks for
+   * @param filename URL of the module whose default export is what a thread does with its LaneTask
+   */
+  constructor(
+    setup: LaneSetup,
+    portOf: (lane: LaneIndex) => LanePort,
+    log: Logger,
+    events: PoolEvents,
+    filename = workerFile,
+  ) {
     this.#setup = setup
     this.#ports = setup.map.lane.map((_, lane) => portOf(lane as LaneIndex))
     this.#log = log
     this.#events = events
     const { lanes } = setup.map
     this.#piscina = new Piscina({
-      filename: workerFile,
+      filename,
       minThreads: lanes,
       maxThreads: lanes,
       idleTimeout: Number.POSITIVE_INFINITY,
@@ -74,17 +85,15 @@ export class LanePool {
 
   /**
    * Starts a lane with empty rings and tables: for the first time, or anew after its thread has died.
-   * @param held see prepareLane; segments that other lanes have been handed and not seen are added here
+   * Nothing of it may be on the way to other lanes: `handsSeen`.
+   * @param held see prepareLane
    */
   async startLane(lane: LaneIndex, held: readonly Address[] | null): Promise<void> {
     const { map, memory } = this.#setup
     const place = map.lane[lane]!
     const words = this.#words
-    const end = place.segments + map.segmentOctets
-    const handed = this.#threads.flatMap((thread) => thread?.feed.unseen ?? [])
-    const ours = handed.filter((segment) => segment >= place.segments && segment < end)
-    const inUse = held === null ? null : [...held, ...ours]
-    prepareLane(this.#setup, lane, inUse)
+    assert(!this.#isHandedOut(lane), 'nobody gives segments back while their pool is reset')
+    prepareLane(this.#setup, lane, held)
     for (const start of [place.ringIn, place.ringOut]) words.fill(0, start >> 2, (start >> 2) + 32)
     const { port1, port2 } = new MessageChannel()
     const feed = new RingFeed(memory, map, place, port1)
@@ -95,7 +104,7 @@ export class LanePool {
       else this.#ports[lane]!.post(message)
     })
     // piscina's type for the list is taken from a signature of postMessage that newer Node types no longer have first.
-    const task: LaneTask = { lane, setup: this.#setup, held: inUse ?? [], messages: port2 }
+    const task: LaneTask = { lane, setup: this.#setup, held: held ?? [], messages: port2 }
     this.#tasks[lane] = this.#piscina.run(task, { transferList: [port2] as never }).then(
       () => port1.close(),
       (err: unknown) => {
@@ -109,6 +118,14 @@ export class LanePool {
     )
     await ready.promise
     this.#threads[lane] = { feed, ring, messages: port1 }
+  }
+
+  /**
+   * Resolves when other lanes have seen, and given back, all that a lane that has died had handed to them: at their next
+   * turn, or at their death.
+   */
+  async handsSeen(lane: LaneIndex): Promise<void> {
+    while (this.#isHandedOut(lane)) await setTimeout(1)
   }
 
   /** The way to a lane; null while it is dead. */
@@ -161,6 +178,13 @@ export class LanePool {
     while (thread.ring.drain(this.#take) > 0);
     this.#wakeHanded()
     for (const segment of thread.feed.unseen) giveSegment(this.#words, segment)
+  }
+
+  /** Whether another lane still has a segment of this one. */
+  #isHandedOut(lane: LaneIndex): boolean {
+    const { segments } = this.#setup.map.lane[lane]!
+    const end = segments + this.#setup.map.segmentOctets
+    return this.#threads.some((thread) => thread?.feed.unseen.some((segment) => segment >= segments && segment < end))
   }
 
   #hand(lane: LaneIndex, segment: Address, octets: number): void {

@@ -6,7 +6,7 @@ import { defaultRouting } from '../routing/default-routing.ts'
 import { openLocationReader } from '../store/lmdb-location.ts'
 import { Flows } from './flows.ts'
 import { Lane, type LaneSetup } from './lane.ts'
-import type { PrimaryMessage } from './lane-port.ts'
+import type { LaneFeed, LanePort, PrimaryMessage } from './lane-port.ts'
 import { CONTROL_BELL, CONTROL_HANDED, CONTROL_INPUT_READ } from './memory.ts'
 import { Doorbell, RingConsumer } from './ring.ts'
 import {
@@ -33,7 +33,20 @@ export interface LaneTask {
 }
 
 /** The one task of a pool thread: it runs a lane until it is told to stop. */
-export default async function runLane({ lane: index, setup, held, messages }: LaneTask): Promise<void> {
+export default async function runLane(task: LaneTask): Promise<void> {
+  const { lane: index, setup, held, messages } = task
+  const location = setup.sip === null ? null : openLocationReader(setup.config.data_dir)
+  const log = logThrough(messages)
+  const rest = { log, clock: systemClock, routing: defaultRouting, location }
+  await serveLane(task, (port) => new Lane(index, setup, { port, ...rest }, held))
+  await location?.close()
+}
+
+/** Feeds a lane what comes through its ring and its messages, until it is told to stop. */
+export async function serveLane(
+  { lane: index, setup, messages }: LaneTask,
+  make: (port: LanePort) => LaneFeed & { stop(): void },
+): Promise<void> {
   const { map, memory } = setup
   const place = map.lane[index]!
   const words = new Int32Array(memory.buffer)
@@ -42,15 +55,7 @@ export default async function runLane({ lane: index, setup, held, messages }: La
   const flows = new Flows(memory.buffer, map.flows)
   const ring = new RingConsumer(words, place.ringIn, map.ringInRecords)
   const bell = new Doorbell(words, (place.control >> 2) + CONTROL_BELL)
-  const port = new RingPort(memory, map, place, messages)
-  const surroundings = {
-    port,
-    log: logThrough(messages),
-    clock: systemClock,
-    routing: defaultRouting,
-    location: setup.sip === null ? null : openLocationReader(setup.config.data_dir),
-  }
-  const lane = new Lane(index, setup, surroundings, held)
+  const lane = make(new RingPort(memory, map, place, messages))
 
   // Waiting for the bell keeps no thread alive; an open port does.
   messages.on('message', (order: PrimaryMessage | 'crash') => {
@@ -112,7 +117,6 @@ export default async function runLane({ lane: index, setup, held, messages }: La
     lane.flush()
   }
   lane.stop()
-  await surroundings.location?.close()
   messages.close()
 }
 

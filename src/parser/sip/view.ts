@@ -44,6 +44,7 @@ import {
   parseVia,
   splitList,
   unfold,
+  valueEnd,
   type Via,
 } from './values.ts'
 
@@ -81,6 +82,7 @@ abstract class MessageView {
   #cseq: CSeq | null | undefined
   #from: NameAddr | null | undefined
   #to: NameAddr | null | undefined
+  #topVia: Via | null | undefined
   #vias: Values<Via> | undefined
   #contacts: (Values<NameAddr> & { readonly star: boolean }) | undefined
   #routes: Values<NameAddr> | undefined
@@ -122,8 +124,14 @@ abstract class MessageView {
     return this.viaValues.good
   }
 
+  /** Alone, unless all have been read: of what we send ourselves nobody looks at the others. */
   get topVia(): Via | null {
-    return this.vias[0] ?? null
+    if (this.#vias !== undefined) return this.#vias.good[0] ?? null
+    if (this.#topVia === undefined) {
+      const line = this.firstOf(SIP_H_VIA)
+      this.#topVia = line === null ? null : parseVia(line.slice(0, valueEnd(line, 0)))
+    }
+    return this.#topVia
   }
 
   get maxForwards(): number | null {
