@@ -1,10 +1,10 @@
 import type { BlockList } from 'node:net'
 import { isIPv6 } from 'node:net'
-import { crc32 } from 'node:zlib'
 import type { Authenticator, AuthOutcome } from '../auth/authenticator.ts'
 import { C } from '../metrics/counters.ts'
 import type { SipRequest } from '../parser/sip/message.ts'
 import type { SipUri } from '../parser/sip/uri.ts'
+import { sourceHash } from '../workers/datagram.ts'
 import type { SipStream } from './endpoint.ts'
 import type { Way } from './sender.ts'
 
@@ -110,7 +110,7 @@ const challengeCells = {
 
 /** What a nonce is bound to: the connection, or the source that always comes to this lane (see Nonces.issue). */
 export function bindingOf({ connection, address, port }: Way): number {
-  return connection === 0 ? crc32(`${address} ${port}`) : connection
+  return connection === 0 ? sourceHash(address, port) : connection
 }
 
 /** Whether nobody can read what travels there. */

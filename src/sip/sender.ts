@@ -1,6 +1,7 @@
-import type { Address, ConnectionId } from '../ids.ts'
+import type { ConnectionId } from '../ids.ts'
 import { C, type CounterKey, sipCodes, sipMethods, sipTransports } from '../metrics/counters.ts'
 import type { Connections } from '../workers/connections.ts'
+import { writeDatagramHead } from '../workers/datagram.ts'
 import { DATAGRAM_HEAD_OCTETS, type LanePort } from '../workers/lane-port.ts'
 import type { Outbox } from '../workers/outbox.ts'
 import type { SegmentPool } from '../workers/segments.ts'
@@ -98,15 +99,6 @@ export class SipSender {
       this.#flush()
     })
   }
-}
-
-export function writeDatagramHead(octets: Buffer, at: Address, address: string, port: number): void {
-  octets.writeUInt16LE(port, at)
-  octets[at + 2] = octets.write(address, at + 3, 45, 'latin1')
-}
-
-export function readDatagramHead(octets: Buffer, at: Address): { readonly address: string; readonly port: number } {
-  return { port: octets.readUInt16LE(at), address: octets.toString('latin1', at + 3, at + 3 + octets[at + 2]!) }
 }
 
 type Direction = 'received' | 'sent'

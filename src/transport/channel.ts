@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
 import type { CloseReason, StreamTransport } from '../workers/lane-port.ts'
+import { writeDirectly } from './direct-write.ts'
 import type { OnRead } from './socket.ts'
 
 /** Why a connection is ended by us: because its lane says so, or for one of these. */
@@ -83,8 +84,21 @@ export class StreamChannel implements Channel {
   }
 
   write(octets: Buffer, written: () => void): boolean {
-    this.#socket.write(octets, written)
-    return this.#socket.writableLength === 0
+    const socket = this.#socket
+    switch (writeDirectly(socket, octets, written)) {
+      case 'left':
+        // `written` is for what did not leave at once.
+        written()
+        return true
+      case 'queued':
+        return false
+      case 'failed':
+        socket.destroy()
+        return false
+      case 'ordinary':
+        socket.write(octets, written)
+        return socket.writableLength === 0
+    }
   }
 
   pause(): void {

@@ -65,6 +65,7 @@ export class Connection {
   /** Gives all segments back: their octets have left, or never will. */
   releaseAll(): void {
     const pending = this.#pending
+    if (pending.length === 0) return
     if (pending.length === 1) {
       const segment = pending[0]!
       pending.length = 0

@@ -6,6 +6,7 @@ import type { Address, ConnectionId, ConnectionSlot, LaneIndex } from '../ids.ts
 import type { Logger } from '../log.ts'
 import { C, type CounterKey } from '../metrics/counters.ts'
 import { type Connections, INPUT_WINDOW, nextConnectionId, QUEUE_MAX, slotOf } from '../workers/connections.ts'
+import { sourceHash } from '../workers/datagram.ts'
 import type { CloseReason, LaneFeed, NextHop } from '../workers/lane-port.ts'
 import { type MemoryMap, READ_OCTETS } from '../workers/memory.ts'
 import { giveSegment, segmentCapacity } from '../workers/segments.ts'
@@ -316,9 +317,7 @@ export class Transport {
 
   #laneOf(address: string, port: number): LaneIndex | null {
     const lanes = this.#feeds.length
-    let hash = port
-    for (let i = 0; i < address.length; i++) hash = Math.imul(hash ^ address.charCodeAt(i), 0x0100_0193)
-    hash = (hash ^ (hash >>> 15)) >>> 0
+    const hash = sourceHash(address, port)
     for (let i = 0; i < lanes; i++) {
       const lane = ((hash + i) % lanes) as LaneIndex
       if (!this.#suspended.has(lane)) return lane

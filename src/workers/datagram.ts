@@ -10,6 +10,13 @@ export function writeDatagramHead(octets: Buffer, at: Address, address: string, 
   octets[at + 2] = octets.write(address, at + 3, ADDRESS_MAX, 'latin1')
 }
 
+/** By which datagrams are dealt out to lanes, and nonces are bound to where they came from: 0 … 2^32 - 1. */
+export function sourceHash(address: string, port: number): number {
+  let hash = port
+  for (let i = 0; i < address.length; i++) hash = Math.imul(hash ^ address.charCodeAt(i), 0x0100_0193)
+  return (hash ^ (hash >>> 15)) >>> 0
+}
+
 /** Who a datagram came from, or goes to. */
 export function readDatagramHead(octets: Buffer, at: Address): { readonly address: string; readonly port: number } {
   const start = at + 3

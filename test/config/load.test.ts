@@ -194,6 +194,29 @@ describe('rules between keys', () => {
     expect(problemsOf('workers: 16')).toEqual([])
   })
 
+  test.each(['msrps', 'sips', 'tls', 'wss'])('a %s listener needs a certificate and its key', (scheme) => {
+    const url = `${scheme}://127.0.0.1:0`
+    expect(problemsOf(`listen:\n  - url: ${url}`)).toEqual([
+      `relay.yaml:2:5: listen[0].cert: missing, expected a path, as ${scheme} needs a certificate`,
+      `relay.yaml:2:5: listen[0].key: missing, expected a path, as ${scheme} needs a certificate`,
+    ])
+    expect(problemsOf(`listen:\n  - { url: "${url}", cert: a.pem, key: b.pem, client_ca: c.pem }`)).toEqual([])
+  })
+
+  test.each(['msrp', 'sip', 'tcp', 'ws'])('a %s listener takes none', (scheme) => {
+    expect(problemsOf(`listen:\n  - url: ${scheme}://127.0.0.1:0\n    cert: a.pem\n    client_ca: c.pem`)).toEqual([
+      `relay.yaml:3:11: listen[0].cert: found "a.pem", expected nothing, as ${scheme} has no TLS`,
+      `relay.yaml:4:16: listen[0].client_ca: found "c.pem", expected nothing, as ${scheme} has no TLS`,
+    ])
+  })
+
+  test('an advertised address is one that peers can use', () => {
+    expect(problemsOf('listen:\n  - { url: "sip://0.0.0.0:5060", advertise: "sip.example.com:5060" }')).toEqual([])
+    expect(problemsOf('listen:\n  - { url: "sip://0.0.0.0:5060", advertise: "sip.example.com:0" }').join()).toMatch(
+      /listen\[0\]\.advertise: .* expected host:port \(clients cannot reach port 0\)$/,
+    )
+  })
+
   test('two listeners do not share an address, nor does the admin server; port 0 is never the same', () => {
     const text = `
 listen:

@@ -132,3 +132,23 @@ test('the demo is the defaults with two users whose passwords nobody can guess',
   expect(new Set(passwords).size).toBe(4)
   for (const password of passwords) expect(password).toMatch(/^[0-9a-f]{24}$/)
 })
+
+test('files of listeners and of TLS are relative to the folder of the config file; addresses are read', () => {
+  const text = `listen:
+  - { url: "wss://[::1]:443", cert: c/relay.pem, key: /keys/relay.key, client_ca: ca.pem, advertise: "chat.example.com:443" }
+tls: { ca: peers.pem }`
+  const parsed = parseConfig(text, '/etc/silopath/relay.yaml')
+  expect(parsed.ok && parsed.value.listen).toEqual([
+    {
+      url: 'wss://[::1]:443',
+      scheme: 'wss',
+      host: '::1',
+      port: 443,
+      cert: '/etc/silopath/c/relay.pem',
+      key: '/keys/relay.key',
+      client_ca: '/etc/silopath/ca.pem',
+      advertise: { host: 'chat.example.com', port: 443 },
+    },
+  ])
+  expect(parsed.ok && parsed.value.tls).toEqual({ ca: '/etc/silopath/peers.pem' })
+})

@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { generate } from 'selfsigned'
-import { expect, onTestFinished } from 'vitest'
+import { afterAll, expect, onTestFinished } from 'vitest'
 import type { Ticker } from '../../src/clock.ts'
 import { formatProblems, parseConfig } from '../../src/config/load.ts'
 import type { Config } from '../../src/config/schema.ts'
@@ -11,6 +11,7 @@ import { type Server, startServer } from '../../src/server.ts'
 import { seriesOf } from './relay.ts'
 import { type AgentOptions, type RegisterOptions, SipAgent } from './sip-agent.ts'
 import type { Address, TlsFiles, Transport } from './sip-agent-channel.ts'
+import { token } from './sip-agent-message.ts'
 
 export { eventually } from './relay.ts'
 
@@ -42,6 +43,17 @@ export interface SipServerOptions {
   readonly dataDir?: string
   /** More users. */
   readonly users?: readonly string[]
+  /** No other test gets this server: the test closes it, or looks at its metrics or its log. */
+  readonly own?: boolean
+}
+
+/** A server, and what it has logged, a line of JSON each. */
+interface Running {
+  readonly server: Server
+  readonly log: readonly string[]
+  readonly tls: TlsFiles
+  readonly isOwn: boolean
+  readonly stop: () => Promise<void>
 }
 
 let certificate: Promise<{ readonly cert: string; readonly key: string }> | undefined
@@ -63,17 +75,23 @@ export function tlsFiles(): Promise<{ readonly cert: string; readonly key: strin
   return certificate
 }
 
-/** A server on free ports, with an agent for whoever talks with it; all of it is gone when the test is over. */
+/** A server on free ports, with an agent for whoever talks with it; when the test is over, nobody is registered. */
 export class SipBed {
   readonly server: Server
-  /** What it has logged, a line of JSON each. */
-  readonly log: readonly string[]
-  readonly #tls: TlsFiles
+  readonly #running: Running
+  readonly #agents: SipAgent[] = []
+  /** Users of ours who may have registered. */
+  readonly #users = new Set<string>()
 
-  constructor(server: Server, log: readonly string[], tls: TlsFiles) {
-    this.server = server
-    this.log = log
-    this.#tls = tls
+  constructor(running: Running) {
+    this.#running = running
+    this.server = running.server
+  }
+
+  /** What the server has logged, a line of JSON each. */
+  get log(): readonly string[] {
+    this.#assertOwn()
+    return this.#running.log
   }
 
   /** Where the server listens for this transport. */
@@ -93,6 +111,7 @@ export class SipBed {
 
   /** A user of ours, who has not registered. */
   agent(user: string, transport: Transport, options: Partial<AgentOptions> = {}): Promise<SipAgent> {
+    this.#users.add(user)
     return this.#create({
       transport,
       server: this.address(transport),
@@ -128,6 +147,7 @@ export class SipBed {
 
   /** Value of a metric: the sum of its series with these labels. */
   async metric(name: string, labels: Readonly<Record<string, string>> = {}): Promise<number> {
+    this.#assertOwn()
     const all = await seriesOf(this.server)
     const wanted = Object.entries(labels).map(([label, value]) => `${label}="${value}"`)
     const series = [...all].filter(([key]) => key === name || key.startsWith(`${name}{`))
@@ -135,10 +155,33 @@ export class SipBed {
     return series.filter(([key]) => wanted.every((label) => key.includes(label))).reduce((sum, [, one]) => sum + one, 0)
   }
 
+  /** Closes the agents, and takes away what they have registered. @throws Error for what the server did wrong */
+  async leave(): Promise<void> {
+    const closed = await Promise.allSettled(this.#agents.map((agent) => agent.close()))
+    for (const one of closed) if (one.status === 'rejected') throw one.reason
+    if (this.#running.isOwn) return
+    for (const user of this.#users) {
+      const password = passwordOf(user)
+      const agent = await SipAgent.create({
+        transport: 'tcp',
+        server: this.address('tcp'),
+        user,
+        password,
+        domain: sipDomain,
+      })
+      await agent.register({ contacts: ['*'], expires: 0, callId: token(8) })
+      await agent.close()
+    }
+  }
+
   async #create(options: AgentOptions): Promise<SipAgent> {
-    const agent = await SipAgent.create({ tls: this.#tls, ...options })
-    onTestFinished(() => agent.close())
+    const agent = await SipAgent.create({ tls: this.#running.tls, ...options })
+    this.#agents.push(agent)
     return agent
+  }
+
+  #assertOwn(): void {
+    if (!this.#running.isOwn) throw new Error('other tests use this server: ask for one of your own')
   }
 }
 
@@ -148,17 +191,50 @@ export function uriOf({ transport, local }: SipAgent, user = 'frank'): string {
   return `${transport === 'tls' ? 'sips' : 'sip'}:${user}@${local.host}:${local.port}${parameter}`
 }
 
-/** Starts a server of the test's own. */
+/** Servers that one test after the other uses, those used last at the end. */
+const shared = new Map<string, Running>()
+const sharedMax = 3
+
+afterAll(async () => {
+  for (const { stop } of shared.values()) await stop()
+})
+
+/** A server with nobody registered: of the test's own, or one that earlier tests of the file have used. */
 export async function startSip(options: SipServerOptions = {}): Promise<SipBed> {
-  const folder = await temporaryFolder()
+  const running = await runningFor(options)
+  const bed = new SipBed(running)
+  if (running.isOwn) onTestFinished(running.stop)
+  onTestFinished(() => bed.leave())
+  return bed
+}
+
+async function runningFor(options: SipServerOptions): Promise<Running> {
+  const { config, workers, users: more, own, clock, dataDir } = options
+  if (own === true || clock !== undefined || dataDir !== undefined) return start(options, true)
+  const key = JSON.stringify([config, workers, more])
+  const running = shared.get(key) ?? (await start(options, false))
+  shared.delete(key)
+  shared.set(key, running)
+  for (const [oldest, { stop }] of [...shared].slice(0, -sharedMax)) {
+    shared.delete(oldest)
+    await stop()
+  }
+  return running
+}
+
+async function start(options: SipServerOptions, isOwn: boolean): Promise<Running> {
+  const folder = await mkdtemp(join(tmpdir(), 'silopath-'))
   const { cert, key } = await tlsFiles()
   await Promise.all([writeFile(join(folder, 'cert.pem'), cert), writeFile(join(folder, 'key.pem'), key)])
   const log: string[] = []
   const logger = createLogger('trace', 'json', { write: (line) => log.push(line) })
   const { clock } = options
   const server = await startServer(configOf(options, folder), { log: logger, ...(clock && { clock }) })
-  onTestFinished(() => server.close())
-  return new SipBed(server, log, { ca: cert, cert, key })
+  const stop = async () => {
+    await server.close()
+    await rm(folder, { recursive: true, force: true })
+  }
+  return { server, log, tls: { ca: cert, cert, key }, isOwn, stop }
 }
 
 /** A folder that goes when the test is over. */

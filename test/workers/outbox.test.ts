@@ -39,9 +39,9 @@ function newLane(largest = 1) {
     connections,
     SLOTS,
   )
-  const open = (slot: number, previous = 0) => {
+  const open = (slot: number, previous = 0, framed = false) => {
     const connection = nextConnectionId(slot as ConnectionSlot, previous)
-    connections.open(connection, 0 as LaneIndex)
+    connections.open(connection, 0 as LaneIndex, framed)
     return connection
   }
   /** As the primary does once the octets have left. */
@@ -52,7 +52,7 @@ function newLane(largest = 1) {
     }
     return sent.splice(0)
   }
-  return { pool, connections, outbox, sent, open, leave }
+  return { pool, connections, outbox, sent, open, leave, octets: Buffer.from(memory) }
 }
 
 describe('outbox', () => {
@@ -76,6 +76,41 @@ describe('outbox', () => {
     expect(connections.waiting(a)).toBe(sent[0]!.capacity)
     leave()
     expect([connections.waiting(a), connections.waiting(b), pool.free]).toEqual([0, 0, pool.total])
+  })
+
+  test('to a WebSocket each frame leaves in a segment of its own, in order, and no room is left behind it (W-3)', () => {
+    const { outbox, open, sent, leave, pool } = newLane()
+    const [framed, plain] = [open(1, 0, true), open(2)]
+    outbox.expect(16_000)
+    for (const frame of ['first', 'second', 'third']) {
+      for (const to of [framed, plain]) expect(outbox.write(to, frame)).toBe(true)
+      // Frames that are relayed in runs find no room for a second one.
+      expect(outbox.room(framed)).toBe(0)
+    }
+    outbox.flush()
+    const texts = (to: ConnectionId) => sent.filter(({ connection }) => connection === to).map(({ text }) => text)
+    expect(texts(framed)).toEqual(['first', 'second', 'third'])
+    expect(texts(plain)).toEqual(['firstsecondthird'])
+    leave()
+    expect(pool.free).toBe(pool.total)
+  })
+
+  test.each([true, false])('two frames written at once leave apart only if they must (WebSocket: %s)', (framed) => {
+    const { outbox, open, sent, leave, pool, octets } = newLane()
+    const connection = open(1, 0, framed)
+    for (const [one, other] of [
+      ['the chunk', 'its answer'],
+      ['x'.repeat(3000), 'y'.repeat(3000)],
+    ] as const) {
+      expect(outbox.ensure(connection, one.length + other.length)).toBe(true)
+      const at = outbox.at(connection)
+      octets.write(one + other, at, 'latin1')
+      expect(outbox.commitTwo(connection, at + one.length, at + one.length + other.length)).toBe(true)
+      outbox.flush()
+      expect(sent.map(({ text }) => text)).toEqual(framed ? [one, other] : [one + other])
+      leave()
+    }
+    expect(pool.free).toBe(pool.total)
   })
 
   test('any frames arrive whole and in order, in segments of whole frames', () => {

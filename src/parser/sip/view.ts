@@ -44,8 +44,8 @@ import {
   parseVia,
   splitList,
   unfold,
-  valueEnd,
   type Via,
+  valueEnd,
 } from './values.ts'
 
 /** The methods that IANA lists: with another one a CSeq that does not match is 501 (S-7). */
