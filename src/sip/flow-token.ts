@@ -1,10 +1,14 @@
 // What our Record-Route URIs carry in their user part: the ways of both sides of a dialog, sealed (RFC 5626 §5.3, S-70). A
 // request inside the dialog that brings one back is let through, and finds the other side although its contact, behind
-// NAT or in a browser, is no address (S-71).
+// NAT or in a browser, is no address (S-71). The seal covers who calls whom: whoever gets to know a token can use it
+// neither to reach anybody else nor in anybody else's name (S-54).
 import { createHmac, timingSafeEqual } from 'node:crypto'
 import type { ConnectionId } from '../ids.ts'
+import type { SipRequest } from '../parser/sip/message.ts'
+import { aorOf } from '../parser/sip/uri.ts'
+import type { NameAddr } from '../parser/sip/values.ts'
 
-const MAC_OCTETS = 12
+const SEAL_OCTETS = 12
 const shape = /^[A-Za-z0-9_-]{16,400}$/
 
 /** One side of a dialog, as it can be found again. */
@@ -19,10 +23,10 @@ export type FlowEnd =
     }
   | { readonly kind: 'udp'; readonly listener: number; readonly address: string; readonly port: number }
 
-/** The way that a request came, and the one it went. */
+/** The way that the request came which began a dialog, and the one it went. */
 export interface DialogFlows {
-  readonly from: FlowEnd
-  readonly to: FlowEnd
+  readonly caller: FlowEnd
+  readonly callee: FlowEnd
 }
 
 export class FlowTokens {
@@ -33,25 +37,34 @@ export class FlowTokens {
     this.#key = key
   }
 
-  /** A token for the dialog with this Call-ID, in characters that a URI's user part holds as they are. */
-  make(callId: string, { from, to }: DialogFlows): string {
-    const body = Buffer.from(JSON.stringify([pack(from), pack(to)]))
-    return Buffer.concat([this.#mac(callId, body), body]).toString('base64url')
+  /** A token for the dialog that a request begins, in characters that a URI's user part holds as they are. */
+  make({ callId, from, to }: SipRequest, { caller, callee }: DialogFlows): string {
+    const body = Buffer.from(JSON.stringify([pack(caller), pack(callee)]))
+    return Buffer.concat([this.#seal(body, callId, from, to), body]).toString('base64url')
   }
 
-  /** What a token says; null: it is none of ours, or of another dialog. */
-  read(callId: string, token: string): DialogFlows | null {
+  /** The side that a request inside the dialog goes to; null: the token is none of ours, or of another dialog. */
+  read({ callId, from, to }: SipRequest, token: string): FlowEnd | null {
     if (!shape.test(token)) return null
     const octets = Buffer.from(token, 'base64url')
-    const body = octets.subarray(MAC_OCTETS)
-    if (!timingSafeEqual(octets.subarray(0, MAC_OCTETS), this.#mac(callId, body))) return null
-    const [from, to] = JSON.parse(body.toString()) as [Packed, Packed]
-    return { from: unpack(from), to: unpack(to) }
+    const seal = octets.subarray(0, SEAL_OCTETS)
+    const body = octets.subarray(SEAL_OCTETS)
+    const byCaller = timingSafeEqual(seal, this.#seal(body, callId, from, to))
+    if (!byCaller && !timingSafeEqual(seal, this.#seal(body, callId, to, from))) return null
+    const [caller, callee] = JSON.parse(body.toString()) as [Packed, Packed]
+    return unpack(byCaller ? callee : caller)
   }
 
-  #mac(callId: string, body: Uint8Array): Buffer {
-    return createHmac('sha256', this.#key).update(body).update('\0').update(callId).digest().subarray(0, MAC_OCTETS)
+  #seal(body: Uint8Array, callId: string, caller: NameAddr | null, callee: NameAddr | null): Buffer {
+    const dialog = JSON.stringify([callId, caller?.tag, nameOf(caller), nameOf(callee)])
+    return createHmac('sha256', this.#key).update(body).update('\0').update(dialog).digest().subarray(0, SEAL_OCTETS)
   }
+}
+
+/** Who a From or To means, however it is written. */
+function nameOf(party: NameAddr | null): string | null {
+  if (party === null) return null
+  return party.uri === null ? party.uriText : aorOf(party.uri)
 }
 
 /** Connections are never 0. */

@@ -2,7 +2,7 @@ import type { ConnectionId } from '../ids.ts'
 import type { SipRequest } from '../parser/sip/message.ts'
 import type { Binding } from '../store/location-store.ts'
 import type { NextHop } from '../workers/lane-port.ts'
-import type { DialogFlows, FlowEnd, FlowTokens } from './flow-token.ts'
+import type { FlowEnd, FlowTokens } from './flow-token.ts'
 import type { SipIdentity } from './identity.ts'
 import type { Hop } from './locate.ts'
 import type { ProxyIdentity } from './proxy/identity.ts'
@@ -73,24 +73,16 @@ export class Hops implements HopOpener, ProxyIdentity {
   recordRouteFor(request: SipRequest, incoming: SipChannel, outgoing: SipChannel): string {
     const { tokens } = this.#options
     const [from, to] = [incoming as Way, outgoing as Way]
-    const token = tokens.make(request.callId, { from: this.#endOf(from), to: this.#endOf(to) })
+    const token = tokens.make(request, { caller: this.#endOf(from), callee: this.#endOf(to) })
     const inner = this.#recordRoute(token, from)
     return from.transport === to.transport && from.listener === to.listener
       ? inner
       : `${this.#recordRoute(token, to)}, ${inner}`
   }
 
-  flowOf(token: string, request: SipRequest, arrived: SipChannel): Destination | null {
-    const flows = this.#options.tokens.read(request.callId, token)
-    return flows === null ? null : this.#otherSide(flows, arrived as Way)
-  }
-
-  /** Whether the request has a Route value of ours that was made for its dialog: it is let through (S-54). */
-  inDialog(request: SipRequest): boolean {
-    const { tokens } = this.#options
-    const route = request.routes[0]?.uri ?? null
-    if (route === null || route.user === null || !this.isSelf(route)) return false
-    return request.to?.tag !== null && tokens.read(request.callId, route.user) !== null
+  flowOf(token: string, request: SipRequest): Destination | null {
+    const end = this.#options.tokens.read(request, token)
+    return end === null ? null : this.#destination(end)
   }
 
   #recordRoute(token: string, { transport, listener }: Way): string {
@@ -104,13 +96,6 @@ export class Hops implements HopOpener, ProxyIdentity {
     const { epoch } = this.#options
     if (connection !== 0) return { kind: 'connection', listener, connection, epoch }
     return { kind: 'udp', listener, address, port }
-  }
-
-  /** A request that comes by one of the two ways goes by the other; any other goes where it says. */
-  #otherSide({ from, to }: DialogFlows, arrived: Way): Destination {
-    const came = this.#endOf(arrived)
-    const next = isSame(came, from) ? to : isSame(came, to) ? from : null
-    return next === null ? toLocate : this.#destination(next)
   }
 
   #destination(end: FlowEnd): Destination {
@@ -130,8 +115,3 @@ export class Hops implements HopOpener, ProxyIdentity {
 }
 
 const toLocate: Destination = { kind: 'locate' }
-
-function isSame(a: FlowEnd, b: FlowEnd): boolean {
-  if (a.kind === 'udp') return b.kind === 'udp' && a.address === b.address && a.port === b.port
-  return b.kind === 'connection' && a.connection === b.connection && a.epoch === b.epoch
-}

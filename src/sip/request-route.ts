@@ -108,7 +108,7 @@ export class RequestRoute implements TransactionUser, RequestReceiver {
       this.#register(server, stream)
       return
     }
-    const routed = preprocess(request, stream.way, hops)
+    const routed = preprocess(request, hops)
     if (routed.kind === 'refused') {
       this.#refuse(server, routed.refusal)
       return
@@ -120,8 +120,7 @@ export class RequestRoute implements TransactionUser, RequestReceiver {
     const { identity, hops } = this.#options
     if (request.problem !== null || validate(request, hops, proxySupported) !== null) return
     const { way } = this.#stream
-    const inDialog = hops.inDialog(request)
-    const routed = preprocess(request, way, hops)
+    const routed = preprocess(request, hops)
     if (routed.kind === 'refused') return
     // An ACK cannot be challenged (S-35): what is not part of a dialog of ours goes to our own users only.
     const ours = routed.destination.kind === 'locate' && routed.routes.length === 0 && identity.serves(routed.uri)
@@ -129,7 +128,7 @@ export class RequestRoute implements TransactionUser, RequestReceiver {
       for (const target of this.#contacts(routed, request.method).flat()) {
         void this.#proxy.forwardAck(request, way, routed, target)
       }
-    } else if (inDialog || this.#options.proof.isPeer(way)) {
+    } else if (isInDialog(request, routed) || this.#options.proof.isPeer(way)) {
       void this.#proxy.forwardAck(request, way, routed, targetOf(routed))
     }
   }
@@ -171,9 +170,9 @@ export class RequestRoute implements TransactionUser, RequestReceiver {
 
   /** Requests for our users from anybody, in our users' names only from them, and to elsewhere for nobody else (S-54). */
   #authorise(server: ServerTransaction, stream: SipStream, routed: Routed): void {
-    const { identity, hops, proof } = this.#options
+    const { identity, proof } = this.#options
     const { request } = server
-    if (hops.inDialog(request)) {
+    if (isInDialog(request, routed)) {
       this.#route(server, routed)
       return
     }
@@ -341,6 +340,11 @@ export class RequestRoute implements TransactionUser, RequestReceiver {
 
 /** Methods that begin a dialog, whose requests are to pass here (S-44); for others Record-Route means nothing (S-52). */
 const begins: ReadonlySet<string> = new Set(['INVITE', 'SUBSCRIBE', 'REFER'])
+
+/** Whether a Record-Route value of ours has led the request to the other side of its dialog: it is let through (S-54). */
+function isInDialog({ to }: SipRequest, { destination }: Routed): boolean {
+  return destination.kind === 'flow' && to !== null && to.tag !== null
+}
 
 /** Whether a failure says that the reader is away, rather than that the message is unwanted. */
 function isAway({ status, timedOut, unreachable }: Outcome): boolean {

@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
@@ -7,6 +8,9 @@ import { bareAddress, type Channel, type ChannelEvents, type EndReason } from '.
 
 /** After so long without a sign of life a peer is pinged, and after as long again it is given up (W-8), milliseconds. */
 export const PING_MS = 30_000
+
+const text = { binary: false } as const
+const binary = { binary: true } as const
 
 /** W-6, RFC 6455 §7.4.1. */
 const closeCodes: Readonly<Record<EndReason, number>> = {
@@ -29,7 +33,7 @@ export class WebSocketChannel implements Channel {
   readonly framed = true
   readonly #socket: WebSocket
   readonly #readBuffer: Uint8Array
-  readonly #sending: { readonly binary: boolean }
+  readonly #protocol: Protocol
   /** Something has come in since the last look; when that was, and whether we have asked since. */
   #heard = true
   #heardAt = 0
@@ -48,8 +52,7 @@ export class WebSocketChannel implements Channel {
     this.port = underneath.remotePort ?? 0
     this.#socket = socket
     this.#readBuffer = readBuffer
-    // W-2: MSRP is binary. SIP over WebSocket is text to browsers, and may be either (S-25).
-    this.#sending = { binary: protocol === 'msrp' }
+    this.#protocol = protocol
     socket.pause()
   }
 
@@ -78,7 +81,8 @@ export class WebSocketChannel implements Channel {
   }
 
   write(octets: Buffer, written: () => void): boolean {
-    this.#socket.send(octets, this.#sending, written)
+    // W-2: MSRP is binary. SIP may be either (S-25), and browsers expect text, which must be UTF-8.
+    this.#socket.send(octets, this.#protocol === 'sip' && isUtf8(octets) ? text : binary, written)
     return this.#socket.bufferedAmount === 0
   }
 

@@ -139,7 +139,7 @@ export class ProxyBed {
   }
 
   routed(message: SipRequest): Routed {
-    const routed = preprocess(message, this.client, this.identity)
+    const routed = preprocess(message, this.identity)
     assert(routed.kind === 'routed')
     return routed
   }

@@ -1,7 +1,6 @@
 import type { SipRequest } from '../../parser/sip/message.ts'
 import { parseSipUri, type SipUri } from '../../parser/sip/uri.ts'
 import { type NameAddr, parseNameAddr } from '../../parser/sip/values.ts'
-import type { SipChannel } from '../transactions/channel.ts'
 import type { ProxyIdentity } from './identity.ts'
 import { type Refusal, refusal } from './refusal.ts'
 import type { Destination, Target } from './target.ts'
@@ -28,7 +27,7 @@ const toLocate: Destination = { kind: 'locate' }
 const noRoutes: readonly string[] = []
 
 /** Takes our own part out of a request's route (S-42, RFC 3261 16.4). `request.uri` is not null: see `validate`. */
-export function preprocess(request: SipRequest, arrived: SipChannel, identity: ProxyIdentity): Routed | Refused {
+export function preprocess(request: SipRequest, identity: ProxyIdentity): Routed | Refused {
   let { requestUri, uri } = request
   if (uri === null) return { kind: 'refused', refusal: refusal(416) }
   let routes: readonly NameAddr[] = request.routes
@@ -62,7 +61,7 @@ export function preprocess(request: SipRequest, arrived: SipChannel, identity: P
   }
   let destination: Destination = toLocate
   for (const token of tokens) {
-    const flow = identity.flowOf(token, request, arrived)
+    const flow = identity.flowOf(token, request)
     if (flow === null) return { kind: 'refused', refusal: refusal(403) } // S-70
     if (destination.kind === 'locate') destination = flow
   }
