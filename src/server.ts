@@ -18,6 +18,7 @@ import type { Routing } from './routing/routing.ts'
 import type { SipListener } from './sip/identity.ts'
 import { openSip } from './sip/primary.ts'
 import type { RegisterRequest } from './sip/registrar/register-request.ts'
+import { locationVersionsWords } from './store/location-store.ts'
 import { openLmdbSessions } from './store/lmdb-sessions.ts'
 import { SessionBook } from './store/session-book.ts'
 import { type Listener, Transport } from './transport/transport.ts'
@@ -105,7 +106,9 @@ export async function startServer(config: Config, options: ServerOptions): Promi
       listener.protocols.includes('sip') ? [sipListenerOf(listener, index)] : [],
     )
     const isOpen = (connection: ConnectionId) => connections.isOpen(connection)
-    const sip = sipListeners.length > 0 ? await openSip(config, sipListeners, { clock, log, row, isOpen }) : null
+    const versions = new Int32Array(memory.buffer, map.locationVersions, locationVersionsWords)
+    const sip =
+      sipListeners.length > 0 ? await openSip(config, sipListeners, { clock, log, row, versions, isOpen }) : null
     if (sip !== null) {
       undo.push(() => sip.close())
       transport.onClosed = (connection) => sip.connectionClosed(connection)

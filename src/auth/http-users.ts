@@ -2,10 +2,10 @@
 import type { Clock } from '../clock.ts'
 import type { Config } from '../config/schema.ts'
 import type { Logger } from '../log.ts'
+import { LruMap } from '../lru.ts'
 import { type CredentialSource, type Lookup, unavailable, unknown } from './credentials.ts'
 import { type HashAlgorithm, hashA1 } from './digest.ts'
 import { HttpEndpoint } from './http-endpoint.ts'
-import { LruMap } from './lru.ts'
 
 /** Nobody has a longer name: it would be kept in the cache, and is what others chose to send. */
 const USERNAME_CHARS_MAX = 256

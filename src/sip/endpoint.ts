@@ -1,7 +1,7 @@
 import type { Address, ConnectionId, LaneIndex } from '../ids.ts'
 import { C, type CounterKey } from '../metrics/counters.ts'
 import type { Kernel } from '../parser/kernel.ts'
-import { response, rewrite } from '../parser/sip/encoder.ts'
+import { response } from '../parser/sip/encoder.ts'
 import type { SipMessage, SipRequest, SipResponse } from '../parser/sip/message.ts'
 import type { SipLimits, SipParser } from '../parser/sip/parse.ts'
 import { answerOf, type SipProblem } from '../parser/sip/problem.ts'
@@ -51,7 +51,7 @@ export interface EndpointOptions {
   readonly kernel: Kernel
   /** Where messages are read: SIP_WORK_OCTETS octets. */
   readonly work: Address
-  /** Reads messages that are ours already, or come from another lane. */
+  /** Reads messages that come from another lane. */
   readonly parser: SipParser
   readonly limits: SipLimits
   readonly row: Float64Array
@@ -151,7 +151,7 @@ export class SipEndpoint implements SipHandler<SipStream> {
     }
     // Before anything else is looked at: what has been read of this view would have to be read again.
     const params = receivedParams(via, stream.way)
-    const noted = params === '' ? request : (this.#reread(rewrite(request, { topViaParams: params })) as SipRequest)
+    const noted = params === '' ? request : request.withTopViaParams(params)
     if (noted.problem === null) stream.trusted = true
     else this.#count(`sipProblem:${noted.problem}`)
     receiver.receiving(stream)
@@ -175,11 +175,6 @@ export class SipEndpoint implements SipHandler<SipStream> {
     if (owner === null || owner === lane || owner >= lanes) layer.receive(message, stream.way)
     else if (hand(owner as LaneIndex, message.octets)) this.#count('sipEvents:handed_over')
     else this.#count('sipDropped:no_room')
-  }
-
-  /** A message of our own making. */
-  #reread(octets: Buffer): SipMessage {
-    return this.#options.parser.parseDatagram(octets)
   }
 
   #count(key: CounterKey): void {

@@ -5,7 +5,7 @@ import type { ConnectionId } from '../ids.ts'
 import type { Logger } from '../log.ts'
 import { C } from '../metrics/counters.ts'
 import { openLmdbLocation } from '../store/lmdb-location.ts'
-import type { LocationReader } from '../store/location-store.ts'
+import type { LocationReader, LocationVersions } from '../store/location-store.ts'
 import { openSecretKey } from '../store/secret-key.ts'
 import type { SipSetup } from '../workers/lane-sip.ts'
 import type { SipListener } from './identity.ts'
@@ -34,16 +34,18 @@ export async function openSip(
     readonly log: Logger
     /** The primary's row of counters. */
     readonly row: Float64Array
+    readonly versions: LocationVersions
     readonly isOpen: (connection: ConnectionId) => boolean
   },
 ): Promise<SipPrimary> {
-  const { clock, log, row, isOpen } = options
+  const { clock, log, row, versions, isOpen } = options
   const { registrar, data_dir } = config
   const routeKey = await openSecretKey(data_dir)
   const epoch = randomBytes(6).toString('base64url')
   const store = await openLmdbLocation({
     dataDir: data_dir,
     maxBindings: registrar.max_bindings,
+    versions,
     onError: (err) => {
       row[C.storeWriteFailures]! += 1
       log.error({ err }, 'registrations could not be stored')

@@ -112,3 +112,12 @@ export interface LocationStore extends LocationReader {
 export function lifelineOf({ flow, path }: Binding): ConnectionFlow | null {
   return flow.kind === 'connection' && path.length === 0 ? flow : null
 }
+
+/** Words of a LocationVersions: a power of two. */
+export const locationVersionsWords = 65_536
+
+/**
+ * A word of shared memory for each of so many groups of AoRs, which the writer raises when it has stored a change of one of
+ * them. A reader whose copy of a row is as old as the word need not read the row again.
+ */
+export type LocationVersions = Int32Array

@@ -16,6 +16,7 @@ import {
 import { frameLimits } from '../parser/kernel.ts'
 import { WORK_OCTETS } from '../parser/msrp/reader.ts'
 import { SIP_WORK_OCTETS } from '../parser/sip/parse.ts'
+import { locationVersionsWords } from '../store/location-store.ts'
 import { INPUT_WINDOW } from './connections.ts'
 import { FLOW_OCTETS } from './flows.ts'
 import { RING_BATCH, RING_CONTROL_OCTETS, RING_RECORD_OCTETS } from './ring.ts'
@@ -67,6 +68,8 @@ export interface MemoryMap extends MemorySizes {
   /** See Flows. */
   readonly flows: Address
   readonly readBuffer: Address
+  /** See LocationVersions: locationVersionsWords words. */
+  readonly locationVersions: Address
   readonly lane: readonly LaneMemory[]
   readonly octets: number
   readonly ringInRecords: number
@@ -147,6 +150,7 @@ export function mapMemory(sizes: MemorySizes): MemoryMap {
     flows: region(sizes.maxConnections * FLOW_OCTETS),
     // 64 octets more: the kernel reads up to 15 octets past the end of what it is given.
     readBuffer: region(READ_OCTETS + 64),
+    locationVersions: region(locationVersionsWords * 4),
     lane: Array.from({ length: sizes.lanes }, () => ({
       control: region(CONTROL_OCTETS),
       counters: region(SharedCounters.octetsPerRow),

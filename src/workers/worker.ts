@@ -4,6 +4,7 @@ import type { Address, ConnectionId, LaneIndex } from '../ids.ts'
 import type { Logger } from '../log.ts'
 import { defaultRouting } from '../routing/default-routing.ts'
 import { openLocationReader } from '../store/lmdb-location.ts'
+import { locationVersionsWords } from '../store/location-store.ts'
 import { Flows } from './flows.ts'
 import { Lane, type LaneSetup } from './lane.ts'
 import type { LaneFeed, LanePort, PrimaryMessage } from './lane-port.ts'
@@ -35,7 +36,9 @@ export interface LaneTask {
 /** The one task of a pool thread: it runs a lane until it is told to stop. */
 export default async function runLane(task: LaneTask): Promise<void> {
   const { lane: index, setup, held, messages } = task
-  const location = setup.sip === null ? null : openLocationReader(setup.config.data_dir)
+  const { map, memory } = setup
+  const versions = new Int32Array(memory.buffer, map.locationVersions, locationVersionsWords)
+  const location = setup.sip === null ? null : openLocationReader(setup.config.data_dir, versions)
   const log = logThrough(messages)
   const rest = { log, clock: systemClock, routing: defaultRouting, location }
   await serveLane(task, (port) => new Lane(index, setup, { port, ...rest }, held))

@@ -14,6 +14,7 @@ import {
   openLocationReader,
   pendingChangesMax,
 } from '../../src/store/lmdb-location.ts'
+import { locationVersionsWords } from '../../src/store/location-store.ts'
 import { aliceAor, binding, connectionFlow, epoch, noon } from '../support/location-records.ts'
 import { MemoryLocation } from '../support/memory-location.ts'
 import { locationStoreConformance } from './location-store.conformance.ts'
@@ -78,16 +79,19 @@ describe('the LMDB location store', () => {
     await environment.close()
   })
 
-  test('S-64: another thread sees each change as soon as it is reported, in whatever turn it looks', async () => {
+  test.each([
+    ['reads each row anew', undefined],
+    ['keeps copies', new Int32Array(new SharedArrayBuffer(locationVersionsWords * 4))],
+  ])('S-64: another thread, which %s, sees each change as soon as it is reported', async (_how, versions) => {
     const rounds = 100
-    const store = await openLmdbLocation(options())
+    const store = await openLmdbLocation({ ...options(), ...(versions && { versions }) })
     const register = (cseq: number) =>
       store.change(aliceAor, () => ({ bindings: [binding('a', { cseq })], value: undefined }))
     await register(0)
     const turn = new Int32Array(new SharedArrayBuffer(8))
     Atomics.store(turn, 1, -1)
     const worker = new Worker(join(import.meta.dirname, 'location.worker.ts'), {
-      workerData: { dataDir, aor: aliceAor, now: noon, turn, rounds },
+      workerData: { dataDir, aor: aliceAor, now: noon, turn, rounds, versions },
     })
     const ended = once(worker, 'exit')
     expect((await once(worker, 'message'))[0]).toEqual([binding('a', { cseq: 0 })])

@@ -71,21 +71,47 @@ interface Patch {
   readonly text: string
 }
 
-function linesOf(message: SipMessage): readonly Line[] {
-  const { index } = message
+/** A header line by its place in the table. */
+function lineAt({ index }: SipMessage, i: number): Line {
+  const entry = SI_TABLE + i * SIP_HEADER_WORDS
+  const value = index[entry + SH_VALUE]!
+  return {
+    id: index[entry + SH_ID]!,
+    start: index[entry + SH_NAME]!,
+    nameLength: index[entry + SH_NAME_LENGTH]!,
+    end: i + 1 < index[SI_HEADER_COUNT]! ? index[entry + SIP_HEADER_WORDS + SH_NAME]! : index[SI_HEADERS_END]!,
+    value,
+    valueEnd: value + index[entry + SH_VALUE_LENGTH]!,
+  }
+}
+
+/** Place in the table of the first header from `from` on with this id; -1: there is none. */
+function placeOf({ index }: SipMessage, id: number, from = 0): number {
   const count = index[SI_HEADER_COUNT]!
-  return Array.from({ length: count }, (_, i) => {
-    const entry = SI_TABLE + i * SIP_HEADER_WORDS
-    const value = index[entry + SH_VALUE]!
-    return {
-      id: index[entry + SH_ID]!,
-      start: index[entry + SH_NAME]!,
-      nameLength: index[entry + SH_NAME_LENGTH]!,
-      end: i + 1 < count ? index[entry + SIP_HEADER_WORDS + SH_NAME]! : index[SI_HEADERS_END]!,
-      value,
-      valueEnd: value + index[entry + SH_VALUE_LENGTH]!,
-    }
-  })
+  for (let i = from; i < count; i++) if (index[SI_TABLE + i * SIP_HEADER_WORDS + SH_ID] === id) return i
+  return -1
+}
+
+function firstLine(message: SipMessage, id: number): Line | undefined {
+  const i = placeOf(message, id)
+  return i < 0 ? undefined : lineAt(message, i)
+}
+
+/** All header lines, or those with one id: only for what few messages need. */
+function linesOf(message: SipMessage, id?: number): readonly Line[] {
+  const lines: Line[] = []
+  for (let i = 0; i < message.index[SI_HEADER_COUNT]!; i++) {
+    const found = lineAt(message, i)
+    if (id === undefined || found.id === id) lines.push(found)
+  }
+  return lines
+}
+
+/** Where the last line with this id ends. */
+function endOfLast(message: SipMessage, id: number): number | undefined {
+  let last = -1
+  for (let i = placeOf(message, id); i >= 0; i = placeOf(message, id, i + 1)) last = i
+  return last < 0 ? undefined : lineAt(message, last).end
 }
 
 /** Octets from `start` to `end`, a character each: what commas and semicolons are looked for in. */
@@ -130,17 +156,15 @@ function withParams(message: SipMessage, top: Line, params: string): readonly Pa
 /** The message with the edits made. Every octet that they do not concern stays as it came, and where it was (S-41, S-44). */
 export function rewrite(message: SipMessage, edits: Edits): Buffer {
   const { index } = message
-  const lines = linesOf(message)
   const patches: Patch[] = []
   const headersStart = index[SI_HEADERS]!
   const headersEnd = index[SI_HEADERS_END]!
   const insert = (at: number, text: string) => patches.push({ start: at, end: at, text })
   const cut = ({ start, end }: Line) => patches.push({ start, end, text: '' })
-  const first = (id: number) => lines.find((candidate) => candidate.id === id)
+  const first = (id: number) => firstLine(message, id)
   const topVia = first(SIP_H_VIA)
-  const topRoute = first(SIP_H_ROUTE)
   // What is new goes below the Vias, above all that a next hop may want to look at.
-  const belowVias = lines.findLast(({ id }) => id === SIP_H_VIA)?.end ?? headersStart
+  const belowVias = () => endOfLast(message, SIP_H_VIA) ?? headersStart
 
   if (edits.requestUri !== undefined) {
     const start = index[SI_URI]!
@@ -155,23 +179,27 @@ export function rewrite(message: SipMessage, edits: Edits): Buffer {
   if (edits.maxForwards !== undefined) {
     const there = first(SIP_H_MAX_FORWARDS)
     if (there) patches.push({ start: there.value, end: there.valueEnd, text: `${edits.maxForwards}` })
-    else insert(belowVias, line('Max-Forwards', `${edits.maxForwards}`))
+    else insert(belowVias(), line('Max-Forwards', `${edits.maxForwards}`))
   }
   if (edits.prependRecordRoute !== undefined) {
-    insert(first(SIP_H_RECORD_ROUTE)?.start ?? belowVias, line('Record-Route', edits.prependRecordRoute))
+    insert(first(SIP_H_RECORD_ROUTE)?.start ?? belowVias(), line('Record-Route', edits.prependRecordRoute))
   }
-  const newRoutes = [...(edits.prependRoutes ?? []), ...(edits.replaceRoutes ?? [])]
-  if (newRoutes.length > 0) {
-    insert(topRoute?.start ?? belowVias, newRoutes.map((value) => line('Route', value)).join(''))
+  if (edits.prependRoutes !== undefined || edits.replaceRoutes !== undefined || edits.removeTopRoute) {
+    const topRoute = first(SIP_H_ROUTE)
+    const newRoutes = [...(edits.prependRoutes ?? []), ...(edits.replaceRoutes ?? [])]
+    if (newRoutes.length > 0) {
+      insert(topRoute?.start ?? belowVias(), newRoutes.map((value) => line('Route', value)).join(''))
+    }
+    if (edits.replaceRoutes !== undefined) linesOf(message, SIP_H_ROUTE).forEach(cut)
+    else if (edits.removeTopRoute && topRoute !== undefined) patches.push(withoutFirstValue(message, topRoute))
   }
-  if (edits.replaceRoutes !== undefined) for (const there of lines) if (there.id === SIP_H_ROUTE) cut(there)
-  if (edits.removeTopRoute && edits.replaceRoutes === undefined && topRoute !== undefined) {
-    patches.push(withoutFirstValue(message, topRoute))
+  if (edits.remove !== undefined) {
+    const lines = linesOf(message)
+    for (const name of edits.remove) for (const there of lines) if (isNamed(message, there, name)) cut(there)
   }
-  for (const name of edits.remove ?? []) for (const there of lines) if (isNamed(message, there, name)) cut(there)
   for (const [name, value] of edits.append ?? []) insert(headersEnd, line(name, value))
   if (edits.contentLength !== undefined) {
-    const [there, ...others] = lines.filter(({ id }) => id === SIP_H_CONTENT_LENGTH)
+    const [there, ...others] = linesOf(message, SIP_H_CONTENT_LENGTH)
     if (there) patches.push({ start: there.value, end: there.valueEnd, text: `${edits.contentLength}` })
     else insert(headersEnd, line('Content-Length', `${edits.contentLength}`))
     for (const other of others) cut(other)
@@ -226,9 +254,8 @@ export function response(
     readonly topViaParams?: string
   } = {},
 ): Buffer {
-  const lines = linesOf(request)
-  const vias = lines.filter(({ id }) => id === SIP_H_VIA)
-  const first = (id: number) => lines.find((candidate) => candidate.id === id)
+  const vias = linesOf(request, SIP_H_VIA)
+  const first = (id: number) => firstLine(request, id)
   const pieces: Buffer[] = [Buffer.from(`SIP/2.0 ${status} ${oneLine(reason)}\r\n`)]
   for (const [i, via] of vias.entries()) {
     const params = i === 0 ? options.topViaParams : undefined
@@ -273,8 +300,8 @@ export function cancelFor(request: SipRequest): Buffer {
 /** A request that goes where `request` went: same Request-URI, top Via, Route, From, Call-ID and CSeq number. */
 function sameTransaction(request: SipRequest, method: string, toOf: SipMessage): Buffer {
   const lines = linesOf(request)
-  const topVia = lines.find(({ id }) => id === SIP_H_VIA)
-  const to = linesOf(toOf).find(({ id }) => id === SIP_H_TO)
+  const topVia = firstLine(request, SIP_H_VIA)
+  const to = firstLine(toOf, SIP_H_TO)
   assert(topVia !== undefined && to !== undefined && request.cseq !== null, 'a request of our own, and its answer')
   const value = raw(request, topVia.value, topVia.valueEnd)
   const via = request.octets.subarray(topVia.value, topVia.value + valueEnd(value, 0))

@@ -54,6 +54,8 @@ export interface SipRequest extends MessageBase {
   readonly requestUri: string
   /** null: not a sip or sips URI, or malformed. */
   readonly uri: SipUri | null
+  /** The same request with `;name=value…` at the end of its top Via, which is well formed; see Edits.topViaParams. */
+  withTopViaParams(params: string): SipRequest
 }
 
 export interface SipResponse extends MessageBase {

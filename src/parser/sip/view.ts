@@ -5,9 +5,11 @@ import {
   SH_NAME_LENGTH,
   SH_VALUE,
   SH_VALUE_LENGTH,
+  SI_END,
   SI_FAULT,
   SI_HEAD_END,
   SI_HEADER_COUNT,
+  SI_HEADERS_END,
   SI_KIND,
   SI_METHOD_LENGTH,
   SI_REASON,
@@ -30,6 +32,7 @@ import {
   SIP_HEADER_WORDS,
   SIP_RESPONSE,
 } from '../kernel/sip-record.ts'
+import { rewrite } from './encoder.ts'
 import { type HeaderName, headerId, isList } from './headers.ts'
 import type { SipMessage, SipRequest, SipResponse } from './message.ts'
 import { type SipProblem, sipProblems } from './problem.ts'
@@ -212,16 +215,23 @@ abstract class MessageView {
     return this.octets.toString('utf8', start, start + length)
   }
 
+  /** Where the first header with this id stands in the index; -1: there is none. */
+  protected entryOf(id: number): number {
+    const end = this.#end()
+    for (let entry = SI_TABLE; entry < end; entry += SIP_HEADER_WORDS)
+      if (this.index[entry + SH_ID] === id) return entry
+    return -1
+  }
+
   protected firstOf(id: number): string | null {
-    for (let entry = SI_TABLE; entry < this.#end(); entry += SIP_HEADER_WORDS) {
-      if (this.index[entry + SH_ID] === id) return this.#value(entry)
-    }
-    return null
+    const entry = this.entryOf(id)
+    return entry < 0 ? null : this.#value(entry)
   }
 
   protected get viaValues(): Values<Via> {
     if (this.#vias === undefined) {
-      const vias = this.#valuesOf(SIP_H_VIA).map(parseVia)
+      const values = this.#valuesOf(SIP_H_VIA)
+      const vias = values.map((value, i) => (i === 0 ? this.topVia : parseVia(value)))
       const bad = vias.indexOf(null)
       this.#vias = { good: (bad < 0 ? vias : vias.slice(0, bad)) as Via[], complete: bad < 0 }
     }
@@ -286,6 +296,21 @@ class RequestView extends MessageView implements SipRequest {
   get uri(): SipUri | null {
     if (this.#uri === undefined) this.#uri = parseSipUri(this.requestUri)
     return this.#uri
+  }
+
+  withTopViaParams(params: string): SipRequest {
+    const octets = rewrite(this, { topViaParams: params })
+    const index = this.index.slice()
+    const added = octets.length - this.octets.length
+    const via = this.entryOf(SIP_H_VIA)
+    const at = index[via + SH_VALUE]!
+    index[via + SH_VALUE_LENGTH]! += added
+    for (let entry = via + SIP_HEADER_WORDS; entry < index.length; entry += SIP_HEADER_WORDS) {
+      index[entry + SH_NAME]! += added
+      index[entry + SH_VALUE]! += added
+    }
+    for (const end of [SI_HEADERS_END, SI_HEAD_END, SI_END]) if (index[end]! > at) index[end]! += added
+    return new RequestView(octets, index)
   }
 
   protected override findProblem(): SipProblem | null {

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { LruMap } from '../../src/auth/lru.ts'
+import { LruMap } from '../src/lru.ts'
 
 it('forgets at its bound what was used longest ago, whether read or written', () => {
   const map = new LruMap<number>(3)
