@@ -55,8 +55,13 @@ export const sipKeys = z
         }),
       ),
     max_transactions: count(64, 4_194_304)
-      .default(131_072)
-      .meta(notes('Transactions of each lane; beyond them new requests are answered 503.', { unit: 'transactions' })),
+      .default(524_288)
+      .meta(
+        notes(
+          'Transactions of each lane; beyond them new requests are answered 503. Over UDP each is remembered for 32 s (S-34).',
+          { unit: 'transactions' },
+        ),
+      ),
     max_branches: count(1, 100)
       .default(12)
       .meta(

@@ -10,6 +10,7 @@ import type { Via } from '../parser/sip/values.ts'
 import { readDatagramHead } from '../workers/datagram.ts'
 import { DATAGRAM_HEAD_OCTETS, type Flow } from '../workers/lane-port.ts'
 import type { SipIdentity } from './identity.ts'
+import type { Hop } from './locate.ts'
 import { laneOfBranch } from './proxy/branch.ts'
 import { requestCell, responseCell, type SipSender, type Way } from './sender.ts'
 import { isStun, stunAnswer } from './stun.ts'
@@ -62,6 +63,8 @@ export interface EndpointOptions {
   /** Gives a message to the lane that it belongs to; false when there is no memory for it. */
   readonly hand: (lane: LaneIndex, octets: Uint8Array) => boolean
   readonly close: (connection: ConnectionId) => void
+  /** A way to a next hop; null: there is none. */
+  readonly open: (hop: Hop) => Way | null | Promise<Way | null>
   readonly now: () => number
 }
 
@@ -197,9 +200,21 @@ export function receivedParams(via: Via, { address, port, transport }: Way): str
 }
 
 /** The way back for the answers to a request (S-22). */
-function answersTo(request: SipRequest, way: Way, { sender }: EndpointOptions): Way {
-  if (way.reliable) return way
+function answersTo(request: SipRequest, way: Way, { sender, open }: EndpointOptions): Way {
   const via = request.topVia!
+  if (way.reliable) {
+    const { transport, address, connection } = way
+    // S-25: a browser cannot be connected to.
+    if (transport !== 'tcp' && transport !== 'tls') return way
+    const port = via.port ?? (transport === 'tls' ? 5061 : 5060)
+    const again = (octets: Uint8Array) => {
+      const opened = open({ transport, address, port, servername: via.host })
+      if (opened instanceof Promise) void opened.then((other) => other?.send(octets))
+      return opened instanceof Promise || opened?.send(octets) === true
+    }
+    const isOpen = () => connection !== 0 && sender.isOpen(connection)
+    return { ...way, send: (octets) => (isOpen() ? way.send(octets) : again(octets)) }
+  }
   const maddr = via.params.get('maddr')
   // S-26: an answer must never be multiplied.
   if (maddr && isSingleHost(maddr)) return sender.datagrams(way.listener, maddr, via.port ?? 5060)

@@ -152,6 +152,7 @@ export class SipServer {
       receiver: route,
       hand,
       close,
+      open: (hop) => hops.open(hop),
       now,
     })
   }

@@ -44,7 +44,7 @@ test('the defaults (M-44, R-3, R-6, R-21, R-45, R-46, D-12, D-13, S-62)', () => 
       peers: [],
       trust_flows: true,
       record_route: true,
-      max_transactions: 131_072,
+      max_transactions: 524_288,
       max_branches: 12,
       timer_t1: 0.5,
       timer_c: 180.5,

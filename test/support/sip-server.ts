@@ -244,8 +244,9 @@ export async function temporaryFolder(): Promise<string> {
   return folder
 }
 
-function configOf({ config = {}, workers = 0, dataDir, users: more = [] }: SipServerOptions, folder: string): Config {
-  const { auth = {}, ...sections } = config
+function configOf(options: SipServerOptions, folder: string): Config {
+  const { config = {}, workers = 0, dataDir, users: more = [], clock } = options
+  const { auth = {}, sip = {}, ...sections } = config
   const tls = { cert: 'cert.pem', key: 'key.pem' }
   const text = JSON.stringify({
     data_dir: dataDir ?? folder,
@@ -264,6 +265,8 @@ function configOf({ config = {}, workers = 0, dataDir, users: more = [] }: SipSe
       users: [...users, ...more].map((username) => ({ username, password: passwordOf(username) })),
       ...(auth as Section),
     },
+    // In real time a machine that is busy must not look like a datagram that is lost.
+    sip: { ...(clock === undefined && { timer_t1: 4 }), ...(sip as Section) },
     ...sections,
   })
   const parsed = parseConfig(text, join(folder, 'test.yaml'))

@@ -24,13 +24,13 @@ import type { ClientTransaction, ClientUser, NonInviteClientState, TransactionCo
 export class NonInviteClientTransaction implements ClientTransaction, TimerOwner {
   readonly kind = 'non-invite-client'
   readonly key: string
-  readonly request: SipRequest
   readonly channel: SipChannel
-  readonly #user: ClientUser
+  #user: ClientUser
   readonly #context: TransactionContext
   readonly #timerE = new WheelTimer(this)
   /** F, then K. */
   readonly #limit = new WheelTimer(this)
+  #request: SipRequest | null
   #state: NonInviteClientState = 'trying'
   /** The request could not even be sent: its user hears of it by the wheel's next tick, and of nothing else. */
   #unsent = false
@@ -38,11 +38,16 @@ export class NonInviteClientTransaction implements ClientTransaction, TimerOwner
 
   constructor(key: string, request: SipRequest, channel: SipChannel, user: ClientUser, context: TransactionContext) {
     this.key = key
-    this.request = request
+    this.#request = request
     this.channel = channel
     this.#user = user
     this.#context = context
     this.#intervalMs = context.timers.e
+  }
+
+  get request(): SipRequest {
+    assert(this.#request !== null, 'a request is forgotten once it has been answered')
+    return this.#request
   }
 
   get state(): NonInviteClientState {
@@ -105,21 +110,26 @@ export class NonInviteClientTransaction implements ClientTransaction, TimerOwner
 
   terminate(): void {
     if (this.#state === 'terminated') return
+    const answered = this.#state === 'completed'
     this.#release()
-    this.#user.terminated()
+    if (!answered) this.#user.terminated()
   }
 
   #complete(response: SipResponse): void {
     const { wheel, timers } = this.#context
-    const over = this.channel.reliable // K is 0
-    if (over) this.#release()
+    const user = this.#user
+    if (this.channel.reliable)
+      this.#release() // K is 0
     else {
       this.#state = 'completed'
       wheel.cancel(this.#timerE)
       wheel.start(this.#limit, timers.k)
+      // While copies are absorbed, nothing that the user holds on to is needed.
+      this.#request = null
+      this.#user = nobody
     }
-    this.#user.response(response)
-    if (over) this.#user.terminated()
+    user.response(response)
+    user.terminated()
   }
 
   #sendAgain(): void {
@@ -140,3 +150,6 @@ export class NonInviteClientTransaction implements ClientTransaction, TimerOwner
     this.#context.ended(this)
   }
 }
+
+/** Whose transaction only absorbs copies. */
+const nobody: ClientUser = { response() {}, timedOut() {}, transportError() {}, terminated() {} }

@@ -34,7 +34,6 @@ import { trying } from './trying.ts'
 export class NonInviteServerTransaction implements ServerTransaction, TimerOwner {
   readonly kind = 'non-invite-server'
   readonly key: string
-  readonly request: SipRequest
   readonly channel: SipChannel
   user: ServerUser | null = null
   readonly #context: TransactionContext
@@ -43,16 +42,24 @@ export class NonInviteServerTransaction implements ServerTransaction, TimerOwner
   /** What is left of 64*T1 when the 100 falls due; 0 from then on. */
   #patienceMs: number
   #state: NonInviteServerState = 'trying'
+  #request: SipRequest | null
   #response: Buffer | null = null
+  /** The final response as text, a character an octet: while copies are waited for nothing else is kept. */
+  #final: string | null = null
 
   constructor(key: string, request: SipRequest, channel: SipChannel, context: TransactionContext) {
     const { wheel, timers } = context
     this.key = key
-    this.request = request
+    this.#request = request
     this.channel = channel
     this.#context = context
     this.#patienceMs = timers.f - timers.tryingNonInvite
     wheel.start(this.#timer, timers.tryingNonInvite)
+  }
+
+  get request(): SipRequest {
+    assert(this.#request !== null, 'a request is forgotten once it has been answered')
+    return this.#request
   }
 
   get state(): NonInviteServerState {
@@ -71,7 +78,8 @@ export class NonInviteServerTransaction implements ServerTransaction, TimerOwner
   receiveCopy(): void {
     const { counters } = this.#context
     counters.retransmissionsAbsorbed++
-    if (this.#response !== null && this.#send(this.#response) === 'sent') counters.retransmissionsSent++
+    const response = this.#final === null ? this.#response : Buffer.from(this.#final, 'latin1')
+    if (response !== null && this.#send(response) === 'sent') counters.retransmissionsSent++
   }
 
   expired(_timer: WheelTimer): void {
@@ -102,11 +110,24 @@ export class NonInviteServerTransaction implements ServerTransaction, TimerOwner
     const { wheel, timers } = this.#context
     if (status === 408) return 'ignored' // S-36: its client times out by itself, at that very moment
     this.#state = 'completed'
-    this.#response = octets
-    if (!this.channel.reliable) wheel.start(this.#timer, timers.j)
     const outcome = this.#send(octets)
-    if (this.channel.reliable) this.#end('finished') // J is 0
+    if (this.channel.reliable)
+      this.#end('finished') // J is 0
+    else {
+      wheel.start(this.#timer, timers.j)
+      this.#remain(octets)
+    }
     return outcome
+  }
+
+  /** For 32 s copies are answered (S-34): of a busy server's requests of that time nothing can be kept but the answers. */
+  #remain(octets: Buffer): void {
+    this.#final = octets.toString('latin1')
+    this.#response = null
+    this.#request = null
+    const { user } = this
+    this.user = null
+    user?.terminated('finished')
   }
 
   #send(octets: Buffer): RespondOutcome {

@@ -58,6 +58,8 @@ export class TransactionLayer {
   readonly #clients = new Map<string, Client>()
   /** Requests that a core answers itself, by what their merged copies share (S-38). */
   readonly #merging = new Map<string, ServerTransaction>()
+  /** What each of them shares: it is needed longer than the request is kept. */
+  readonly #mergeKeys = new Map<ServerTransaction, string>()
   readonly #serverContext: TransactionContext
   readonly #clientContext: TransactionContext
   /** To tag of the 503s that no transaction knows of: the ACKs for them are told by it, and go nowhere. */
@@ -141,7 +143,10 @@ export class TransactionLayer {
     const key = mergeKey(server.request)
     if (key === null || server.state === 'terminated') return false
     const first = this.#merging.get(key)
-    if (first === undefined) this.#merging.set(key, server)
+    if (first === undefined) {
+      this.#merging.set(key, server)
+      this.#mergeKeys.set(server, key)
+    }
     return first !== undefined && first !== server
   }
 
@@ -203,8 +208,10 @@ export class TransactionLayer {
 
   #forgetMerging(key: string): void {
     const ended = this.#servers.get(key)
-    const merge = ended === undefined ? null : mergeKey(ended.request)
-    if (merge !== null && this.#merging.get(merge) === ended) this.#merging.delete(merge)
+    const merge = ended === undefined ? undefined : this.#mergeKeys.get(ended)
+    if (ended === undefined || merge === undefined) return
+    this.#merging.delete(merge)
+    this.#mergeKeys.delete(ended)
   }
 }
 

@@ -25,7 +25,10 @@ export type ServerEnding = 'finished' | 'unacknowledged' | 'unanswered'
 
 /** Whoever answers a request. */
 export interface ServerUser {
-  /** Called once, however the transaction ends. */
+  /**
+   * Called once, however the transaction ends. One of another method than INVITE has ended for its user with the final
+   * response: what is left of it answers copies.
+   */
   terminated(ending: ServerEnding): void
 }
 
@@ -33,6 +36,7 @@ export interface ServerUser {
 export interface ServerTransaction {
   readonly kind: 'invite-server' | 'non-invite-server'
   readonly state: InviteServerState | NonInviteServerState
+  /** Forgotten once a request other than INVITE has been answered. */
   readonly request: SipRequest
   /** The way responses go, which is where the request came from. */
   readonly channel: SipChannel
@@ -45,7 +49,8 @@ export interface ServerTransaction {
 
 /**
  * Whoever has sent a request. It hears exactly one of: a final response, `timedOut`, `transportError`; then `terminated`.
- * Before the final response there may be provisional ones, and after a 2xx to INVITE more 2xx (S-32). Only `terminated`
+ * Before the final response there may be provisional ones, and after a 2xx to INVITE more 2xx (S-32); to anything else
+ * `terminated` follows the final response at once, and what is left of the transaction absorbs copies. Only `terminated`
  * is called when it has ended the transaction itself. Nothing is called before `sendRequest` has returned.
  */
 export interface ClientUser {
@@ -59,7 +64,7 @@ export interface ClientUser {
 export interface ClientTransaction {
   readonly kind: 'invite-client' | 'non-invite-client'
   readonly state: InviteClientState | NonInviteClientState
-  /** The request as sent, our Via on top. */
+  /** The request as sent, our Via on top. Forgotten once one other than INVITE has its final response. */
   readonly request: SipRequest
   readonly channel: SipChannel
   /** The transport tells that what was sent has not arrived, or that no answer can come any more. */

@@ -11,7 +11,7 @@ bed.tokens.set('homeToken', { kind: 'locate' })
 
 function route(uri: string, ...routes: string[]) {
   const message = request('MESSAGE', { uri, more: routes.map((value) => `Route: ${value}`) })
-  return preprocess(message, bed.client, bed.identity)
+  return preprocess(message, bed.identity)
 }
 
 describe('our own part in a route', () => {

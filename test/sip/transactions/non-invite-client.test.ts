@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { ClientTransaction } from '../../../src/sip/transactions/transaction.ts'
-import { answered, Bench, ClientLog, type FakeChannel, request } from './support.ts'
+import { answered, Bench, ClientLog, type FakeChannel, held, request } from './support.ts'
 
 interface Exchange {
   readonly bench: Bench
@@ -100,25 +100,51 @@ describe('non-INVITE client, Proceeding (S-34)', () => {
 })
 
 describe.each([false, true])('non-INVITE client, Completed, after a provisional response: %s (S-34)', (provisional) => {
-  it.each([200, 202, 302, 404, 408, 500, 603])('hands up %i once and absorbs its copies until Timer K', (status) => {
+  it.each([200, 202, 302, 404, 408, 500, 603])('is over with %i, whose copies are absorbed until Timer K', (status) => {
     const { bench, channel, client, log, receive } = exchange(false)
     if (provisional) receive(100)
     log.take()
     channel.take()
     receive(status)
+    expect(log.take()).toEqual([`${status}`, 'terminated'])
     receive(status)
     receive(100)
     expect(client.state).toBe('completed')
-    expect(log.take()).toEqual([`${status}`])
     expect(bench.layer.counters).toMatchObject({ retransmissionsAbsorbed: 2, strayResponses: 0 })
     bench.clock.advance(4999)
-    expect(log.take()).toEqual([])
+    receive(status)
+    expect(client.state).toBe('completed')
+    expect(bench.layer.counters.open['non-invite-client']).toBe(1)
+    expect(bench.layer.counters).toMatchObject({ retransmissionsAbsorbed: 3, strayResponses: 0 })
     bench.clock.advance(1)
-    expect(log.take()).toEqual(['terminated'])
-    expect(channel.names()).toEqual([])
+    expect(client.state).toBe('terminated')
     expect(bench.empty).toBe(true)
     receive(status)
     expect(bench.layer.counters.strayResponses).toBe(1)
+    expect(log.take()).toEqual([])
+    expect(channel.names()).toEqual([])
+  })
+
+  it('forgets its request as soon as it is answered', () => {
+    const { client, receive } = exchange(false)
+    if (provisional) receive(100)
+    expect(client.request.method).toBe('MESSAGE')
+    receive(200)
+    expect(() => client.request).toThrow('forgotten')
+  })
+
+  it('may be ended while copies could come: those are strays then, and its user has heard all', () => {
+    const { bench, client, log, receive } = exchange(false)
+    if (provisional) receive(100)
+    receive(200)
+    log.take()
+    client.terminate()
+    client.terminate()
+    expect(client.state).toBe('terminated')
+    expect(bench.empty).toBe(true)
+    receive(200)
+    expect(bench.layer.counters).toMatchObject({ retransmissionsAbsorbed: 0, strayResponses: 1 })
+    expect(log.take()).toEqual([])
   })
 
   it('is over at once over a reliable channel, where K is 0', () => {
@@ -138,8 +164,11 @@ describe.each([false, true])('non-INVITE client, Completed, after a provisional 
     receive(200)
     client.transportFailed()
     expect(client.state).toBe('completed')
-    expect(log.take()).toEqual(['200'])
+    expect(log.take()).toEqual(['200', 'terminated'])
     expect(bench.layer.counters.transportErrors).toBe(0)
+    bench.clock.advance(5000)
+    expect(log.take()).toEqual([])
+    expect(bench.empty).toBe(true)
   })
 })
 
@@ -183,4 +212,22 @@ describe.each(both)('non-INVITE client over a channel that is $over (S-34)', ({ 
     expect(log.take()).toEqual(['200', 'terminated'])
     expect(bench.empty).toBe(true)
   })
+})
+
+it('holds neither request nor response nor user while it waits for copies (S-34)', async () => {
+  const bench = new Bench()
+  const answeredBy = (status: number | null): WeakRef<object>[] => {
+    const channel = { reliable: false, send: () => true }
+    const [message, log] = [request('MESSAGE'), new ClientLog()]
+    bench.layer.sendRequest(message, channel, log)
+    if (status === null) return [new WeakRef(message), new WeakRef(log)]
+    const response = answered(message, status)
+    bench.layer.receive(response, channel)
+    return [new WeakRef(message), new WeakRef(log), new WeakRef(response)]
+  }
+  const waiting = answeredBy(null)
+  const over = [200, 404].flatMap(answeredBy)
+  expect(await held(over)).toBe(0)
+  expect(await held(waiting)).toBe(2)
+  expect(bench.layer.size).toBe(3)
 })

@@ -1,7 +1,8 @@
+import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { SipRequest } from '../../../src/parser/sip/message.ts'
 import type { RespondOutcome, ServerTransaction } from '../../../src/sip/transactions/transaction.ts'
-import { answer, Bench, type FakeChannel, newBranch, request } from './support.ts'
+import { answer, Bench, type FakeChannel, held, newBranch, request } from './support.ts'
 
 interface Exchange {
   readonly bench: Bench
@@ -125,19 +126,64 @@ describe.each([0, 4000])('non-INVITE server, Completed, answered after %i ms (S-
     bench.clock.advance(delay)
     channel.take()
     expect(respond(status)).toBe('sent')
-    expect(server.state).toBe('completed')
-    copy()
-    bench.clock.advance(31_990)
-    copy()
-    expect(channel.names()).toEqual([`${status}`, `${status}`, `${status}`])
-    expect(bench.user.requests).toHaveLength(1)
-    expect(bench.user.endings).toEqual([])
-    bench.clock.advance(10)
     expect(bench.user.endings).toEqual(['finished'])
+    expect(server.state).toBe('completed')
+    const [sent] = channel.takeOctets()
+    copy()
+    bench.clock.advance(31_999)
+    copy()
+    expect(channel.takeOctets()).toEqual([sent, sent])
+    expect(bench.layer.counters).toMatchObject({ retransmissionsAbsorbed: 2, retransmissionsSent: 2 })
+    expect(bench.layer.counters.open['non-invite-server']).toBe(1)
+    expect(bench.user.requests).toHaveLength(1)
+    bench.clock.advance(1)
+    expect(server.state).toBe('terminated')
     expect(bench.layer.counters.unanswered).toBe(0)
     expect(bench.empty).toBe(true)
+    expect(bench.user.endings).toEqual(['finished'])
     copy()
     expect(bench.user.requests).toHaveLength(2)
+  })
+
+  it('is over for its user when the response has been sent, before `respond` returns', () => {
+    const { bench, channel, respond, server } = exchange(false)
+    bench.clock.advance(delay)
+    channel.take()
+    const order: string[] = []
+    server.user = { terminated: (ending) => order.push(...channel.names(), ending) }
+    order.push(respond(200))
+    expect(order).toEqual(['200', 'finished', 'sent'])
+  })
+
+  it('forgets its request as soon as it is answered', () => {
+    const { bench, respond, server } = exchange(false)
+    bench.clock.advance(delay)
+    expect(server.request.method).toBe('MESSAGE')
+    respond(200)
+    expect(() => server.request).toThrow('forgotten')
+  })
+
+  it('may be ended while copies could come, also by its user there and then: a copy is a new request', () => {
+    for (const early of [true, false]) {
+      const { bench, channel, copy, respond, server } = exchange(false)
+      const endings: string[] = []
+      bench.clock.advance(delay)
+      channel.take()
+      server.user = {
+        terminated: (ending) => {
+          endings.push(ending)
+          if (early) server.terminate()
+        },
+      }
+      expect(respond(200)).toBe('sent')
+      server.terminate()
+      expect(server.state).toBe('terminated')
+      expect(endings).toEqual(['finished'])
+      expect(bench.empty).toBe(true)
+      copy()
+      expect(channel.names()).toEqual(['200'])
+      expect(bench.user.requests).toHaveLength(2)
+    }
   })
 
   it('is over at once over a reliable channel, where J is 0', () => {
@@ -151,13 +197,15 @@ describe.each([0, 4000])('non-INVITE server, Completed, answered after %i ms (S-
     expect(bench.empty).toBe(true)
   })
 
-  it.each([100, 200, 404])('lets its user add no %i', (status) => {
-    const { bench, channel, respond } = exchange(false)
+  it.each([100, 200, 404, 408])('lets its user add no %i', (status) => {
+    const { bench, channel, copy, respond } = exchange(false)
     bench.clock.advance(delay)
     channel.take()
     respond(202)
     expect(respond(status)).toBe('ignored')
-    expect(channel.names()).toEqual(['202'])
+    copy()
+    expect(channel.names()).toEqual(['202', '202'])
+    expect(bench.user.endings).toEqual(['finished'])
   })
 
   it('outlives a response that cannot be sent: the next copy is answered, not processed again', () => {
@@ -166,6 +214,7 @@ describe.each([0, 4000])('non-INVITE server, Completed, answered after %i ms (S-
     channel.take()
     channel.works = false
     expect(respond(200)).toBe('unsendable')
+    expect(bench.user.endings).toEqual(['finished'])
     copy()
     channel.works = true
     copy()
@@ -183,4 +232,45 @@ describe.each([0, 4000])('non-INVITE server, Completed, answered after %i ms (S-
     expect(bench.user.endings).toEqual(['finished'])
     expect(bench.empty).toBe(true)
   })
+})
+
+it('answers copies with the very octets of its response, whatever they are (S-34)', () => {
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 2000 }), fc.integer({ min: 1, max: 3 }), (body, copies) => {
+      const { channel, copy, server } = exchange(false)
+      const octets = Buffer.concat([Buffer.from('SIP/2.0 200 Gr\u00fc\u00dfe \u{1F44B}\r\n'), body])
+      server.respond(octets, 200)
+      for (let i = 0; i < copies; i++) copy()
+      const sent = channel.takeOctets()
+      expect(sent).toHaveLength(1 + copies)
+      expect(sent.every((each) => each.equals(octets))).toBe(true)
+    }),
+  )
+  const everyOctet = Buffer.from(Array.from({ length: 256 }, (_, i) => i))
+  const { channel, copy, server } = exchange(false)
+  server.respond(everyOctet, 200)
+  copy()
+  expect(channel.takeOctets()).toEqual([everyOctet, everyOctet])
+})
+
+it('holds neither request nor user while it waits for copies (S-34)', async () => {
+  const bench = new Bench()
+  const receive = (status: number | null): WeakRef<object>[] => {
+    const channel = { reliable: false, send: () => true }
+    const message = request('MESSAGE')
+    const server = bench.serve(message, channel)
+    const user = { terminated: () => {} }
+    server.user = user
+    bench.user.requests.length = 0
+    if (status === null) return [new WeakRef(message), new WeakRef(user)]
+    const octets = answer(message, status)
+    bench.clock.advance(3500) // a 100 is kept until then
+    server.respond(octets, status)
+    return [new WeakRef(message), new WeakRef(user), new WeakRef(octets)]
+  }
+  const waiting = receive(null)
+  const over = [200, 404].flatMap(receive)
+  expect(await held(over)).toBe(0)
+  expect(await held(waiting)).toBe(2)
+  expect(bench.layer.size).toBe(3)
 })

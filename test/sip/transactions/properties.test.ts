@@ -14,10 +14,15 @@ import { answer, answered, Bench, nameOf, newBranch, parse, request } from './su
  *             P S F   the user hears of it; T timedOut, E transportError, X terminated
  *   servers   0 1 2 3 sends, or tries to send, 100, 101-199, 2xx, 300-699 (non-INVITE: 2 for every final one)
  *             c k K   a copy of the request comes; an ACK comes; the user hears of the ACK
- *             -       the user's response is ignored; X the transaction has ended
+ *             -       the user's response is ignored; X the user hears that the transaction has ended
+ *
+ * A non-INVITE transaction over UDP has ended for its user with the final response, and is forgotten by Timers J and K.
  */
 
-/** What commands know beforehand: a copy that comes after the end would be a new request. */
+/** How late a timer may run out, ms: a tick of the wheel. */
+const tickMs = 10
+
+/** What commands know beforehand: a copy that comes when the transaction is forgotten would be a new request. */
 interface Model {
   over: boolean
 }
@@ -28,6 +33,8 @@ abstract class Trial {
   readonly channel: SipChannel
   works = true
   trace = ''
+  /** When a non-INVITE transaction had its final response, ms since the epoch; null when somebody has ended it. */
+  answeredAt: number | null = null
 
   constructor(reliable: boolean) {
     this.channel = { reliable, send: (octets) => this.#send(octets) }
@@ -37,6 +44,8 @@ abstract class Trial {
   abstract letterOf(octets: Uint8Array): string
   /** What every trace is. */
   abstract readonly grammar: RegExp
+  /** Timer J or K over UDP, ms; null: INVITE. */
+  readonly lingersMs: number | null = null
   abstract readonly transaction: ClientTransaction | ServerTransaction
 
   #send(octets: Uint8Array): boolean {
@@ -45,8 +54,22 @@ abstract class Trial {
     return this.works
   }
 
+  terminate(): void {
+    this.transaction.terminate()
+    this.answeredAt = null
+  }
+
   check(): void {
+    const { state } = this.transaction
     expect(this.trace).toMatch(this.grammar)
+    expect(this.bench.empty).toBe(state === 'terminated')
+    if (this.lingersMs === null || state === 'trying' || state === 'proceeding') return
+    if (!this.channel.reliable && this.answeredAt !== null) {
+      const since = this.bench.clock.now() - this.answeredAt
+      if (since < this.lingersMs) expect(state).toBe('completed')
+      else if (since >= this.lingersMs + tickMs) expect(state).toBe('terminated')
+      expect(() => this.transaction.request).toThrow('forgotten')
+    } else expect(state).toBe('terminated')
   }
 }
 
@@ -69,7 +92,7 @@ class Happening<Real extends Trial> implements fc.Command<Model, Real> {
   run(model: Model, real: Real): void {
     this.#happen(real)
     real.check()
-    model.over = real.trace.includes('X')
+    model.over = real.transaction.state === 'terminated'
   }
 
   toString(): string {
@@ -109,7 +132,7 @@ function explore<Real extends Trial>(
         // Only INVITEs that are being answered wait without end: for Timer C, or for their callee.
         if (real.transaction.state === 'proceeding') {
           expect(real.transaction.kind).toMatch(/^invite/)
-          real.transaction.terminate()
+          real.terminate()
           real.check()
         }
         expect(real.bench.empty).toBe(true)
@@ -132,7 +155,10 @@ abstract class ClientTrial extends Trial {
     this.works = works
     this.#request = request(method)
     this.transaction = this.bench.layer.sendRequest(this.#request, this.channel, {
-      response: ({ status }) => (this.trace += this.letterOfStatus(status).toUpperCase()),
+      response: ({ status }) => {
+        this.trace += this.letterOfStatus(status).toUpperCase()
+        if (status >= 200) this.answeredAt = this.bench.clock.now()
+      },
       timedOut: () => (this.trace += 'T'),
       transportError: () => (this.trace += 'E'),
       terminated: () => (this.trace += 'X'),
@@ -158,7 +184,7 @@ function clientHappenings<Real extends ClientTrial>(): fc.Arbitrary<Happening<Re
     receive,
     receive,
     always('transportFailed', (real) => real.transaction.transportFailed()),
-    fc.constant(new Happening<Real>('terminate', (real) => real.transaction.terminate())),
+    fc.constant(new Happening<Real>('terminate', (real) => real.terminate())),
   ]
 }
 
@@ -179,10 +205,12 @@ class InviteClientTrial extends ClientTrial {
 }
 
 class NonInviteClientTrial extends ClientTrial {
+  override readonly lingersMs = 5000
+
   override get grammar(): RegExp {
     return this.channel.reliable
       ? /^(?:r[pf]*E?X?|R(?:pP)*(?:EX|TX|X|fFX)?)[pf]*$/
-      : /^(?:r[pf]*E?X?|R(?:R|pP)*(?:r?EX|TX|X|fF[pf]*X?)?)[pf]*$/
+      : /^(?:r[pf]*E?X?|R(?:R|pP)*(?:r?EX|TX|X|fFX)?)[pf]*$/
   }
 
   override letterOf(): string {
@@ -226,6 +254,7 @@ abstract class ServerTrial extends Trial {
 
   respond(status: number): void {
     if (this.transaction.respond(answer(this.request, status), status) === 'ignored') this.trace += '-'
+    else if (status >= 200) this.answeredAt = this.bench.clock.now()
   }
 
   copy(): void {
@@ -249,7 +278,7 @@ function serverHappenings<Real extends ServerTrial>(): fc.Arbitrary<Happening<Re
     status.map((code) => new Happening<Real>(`respond(${code})`, (real) => real.respond(code))),
     always('copy', (real) => real.copy(), false),
     always('copy', (real) => real.copy(), false),
-    fc.constant(new Happening<Real>('terminate', (real) => real.transaction.terminate())),
+    fc.constant(new Happening<Real>('terminate', (real) => real.terminate())),
   ]
 }
 
@@ -266,10 +295,12 @@ class InviteServerTrial extends ServerTrial {
 }
 
 class NonInviteServerTrial extends ServerTrial {
+  override readonly lingersMs = 32_000
+
   override get grammar(): RegExp {
     return this.channel.reliable
       ? /^[c-]*(?:0(?:c0|[0-])*)?(?:2?X)?-*$/
-      : /^[c-]*(?:0(?:c0|[0-])*)?(?:2(?:c2|-)*)?X?-*$/
+      : /^[c-]*(?:0(?:c0|[0-])*)?(?:X|2X(?:c2|-)*)?-*$/
   }
 
   override letterOfStatus(status: number): string {

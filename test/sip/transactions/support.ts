@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict'
+import { setImmediate as turn } from 'node:timers/promises'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import type { Address } from '../../../src/ids.ts'
 import { SCRATCH_OCTETS } from '../../../src/parser/kernel/record.ts'
 import { compileKernel, createKernel } from '../../../src/parser/kernel.ts'
@@ -90,6 +93,15 @@ export function nameOf(message: SipMessage): string {
   return message.kind === 'request' ? message.method : `${message.status}`
 }
 
+/** How many of these are still held by somebody. */
+export async function held(things: readonly WeakRef<object>[]): Promise<number> {
+  setFlagsFromString('--expose-gc')
+  const collectGarbage: () => void = runInNewContext('gc')
+  await turn() // what has been reached in this turn is kept until its end
+  collectGarbage()
+  return things.filter((thing) => thing.deref() !== undefined).length
+}
+
 /** A channel that keeps what is sent, until it is told to break. */
 export class FakeChannel implements SipChannel {
   readonly reliable: boolean
@@ -112,6 +124,11 @@ export class FakeChannel implements SipChannel {
   /** All messages sent so far, parsed; the next call tells only of those sent since. */
   take(): SipMessage[] {
     return this.#sent.splice(0).map(({ octets }) => parse(octets))
+  }
+
+  /** The same as they were sent. */
+  takeOctets(): Buffer[] {
+    return this.#sent.splice(0).map(({ octets }) => Buffer.from(octets))
   }
 
   /** The same, by name. */

@@ -183,7 +183,8 @@ describe('a response (S-31)', () => {
     })
     requests.forEach((each, i) => {
       bench.layer.receive(answered(each, 200), channel)
-      expect(logs.map((log) => log.take()[0])).toEqual(logs.map((_, k) => (k === i ? '200' : undefined)))
+      const heard = each.method === 'INVITE' ? ['200'] : ['200', 'terminated']
+      expect(logs.map((log) => log.take())).toEqual(logs.map((_, k) => (k === i ? heard : [])))
     })
     expect(bench.layer.counters.strayResponses).toBe(0)
   })
@@ -205,7 +206,7 @@ describe('a response (S-31)', () => {
     bench.layer.receive(answered(cancel, 200), channel)
     bench.layer.receive(answered(invite, 487), channel)
     expect(inviteLog.take()).toEqual(['180', '487'])
-    expect(cancelLog.take()).toEqual(['200'])
+    expect(cancelLog.take()).toEqual(['200', 'terminated'])
     expect(channel.names()).toEqual(['ACK'])
   })
 
@@ -241,7 +242,7 @@ describe('a response (S-31)', () => {
     expect(log.take()).toEqual([])
     expect(bench.layer.counters.strayResponses).toBe(1)
     bench.layer.receive(answered(message, 200), channel)
-    expect(log.take()).toEqual(['200'])
+    expect(log.take()).toEqual(['200', 'terminated'])
   })
 })
 
@@ -347,6 +348,22 @@ describe('a request that came another way as well (S-38)', () => {
     expect(bench.layer.isMerged(bench.serve(request('MESSAGE'), channel))).toBe(true)
     one.respond(answer(first, 200), 200)
     expect(bench.layer.isMerged(one)).toBe(false)
+    expect(bench.layer.isMerged(bench.serve(request('MESSAGE'), channel))).toBe(false)
+  })
+
+  it('is merged as well while copies of the first are answered, over UDP until Timer J', () => {
+    const bench = new Bench()
+    const channel = bench.channel(false)
+    const first = request('MESSAGE')
+    const one = bench.serve(first, channel)
+    expect(bench.layer.isMerged(one)).toBe(false)
+    one.respond(answer(first, 200), 200)
+    bench.clock.advance(31_999)
+    const two = bench.serve(request('MESSAGE'), channel)
+    expect(bench.layer.isMerged(two)).toBe(true)
+    two.respond(answer(two.request, 482), 482)
+    bench.clock.advance(1) // the 482 is remembered for longer, but is nothing to merge with
+    expect(bench.layer.size).toBe(1)
     expect(bench.layer.isMerged(bench.serve(request('MESSAGE'), channel))).toBe(false)
   })
 
@@ -458,6 +475,21 @@ describe('a layer that is full', () => {
     bench.serve(request('MESSAGE'), bench.channel(false))
     expect(bench.layer.counters.refused).toBe(0)
   })
+
+  it('has no room for new requests while it answers copies over UDP, until Timer J', () => {
+    const bench = new Bench(1)
+    const channel = bench.channel(false)
+    const branch = newBranch()
+    const message = request('MESSAGE', { branch })
+    bench.serve(message, channel).respond(answer(message, 200), 200)
+    bench.clock.advance(31_999)
+    bench.layer.receive(request('MESSAGE', { branch }), channel)
+    bench.layer.receive(request('MESSAGE'), channel)
+    expect(channel.names()).toEqual(['200', '200', '503'])
+    bench.clock.advance(1)
+    bench.serve(request('MESSAGE'), channel)
+    expect(bench.layer.counters.refused).toBe(1)
+  })
 })
 
 it('counts open transactions by kind', () => {
@@ -528,16 +560,21 @@ describe.each([
   })
 })
 
-it('tells its user of a request by a transaction that may be answered there and then', () => {
-  const bench = new Bench()
-  const channel = bench.channel(true)
-  const user = new UserLog()
-  bench.user.request = (message, server) => {
-    user.request(message, server)
-    server.respond(answer(message, 202), 202)
-  }
-  bench.layer.receive(request('MESSAGE'), channel)
-  expect(channel.names()).toEqual(['202'])
-  expect(user.endings).toEqual(['finished'])
-  expect(bench.empty).toBe(true)
-})
+it.each([true, false])(
+  'tells of a request by a transaction that may be answered at once (reliable: %s)',
+  (reliable) => {
+    const bench = new Bench()
+    const channel = bench.channel(reliable)
+    const user = new UserLog()
+    bench.user.request = (message, server) => {
+      user.request(message, server)
+      server.respond(answer(message, 202), 202)
+    }
+    bench.layer.receive(request('MESSAGE'), channel)
+    expect(channel.names()).toEqual(['202'])
+    expect(user.endings).toEqual(['finished'])
+    bench.clock.advance(reliable ? 0 : 32_000)
+    expect(user.endings).toEqual(['finished'])
+    expect(bench.empty).toBe(true)
+  },
+)
