@@ -110,9 +110,8 @@ export class NonInviteClientTransaction implements ClientTransaction, TimerOwner
 
   terminate(): void {
     if (this.#state === 'terminated') return
-    const answered = this.#state === 'completed'
     this.#release()
-    if (!answered) this.#user.terminated()
+    this.#user.terminated()
   }
 
   #complete(response: SipResponse): void {

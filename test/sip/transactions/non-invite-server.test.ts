@@ -253,20 +253,21 @@ it('answers copies with the very octets of its response, whatever they are (S-34
   expect(channel.takeOctets()).toEqual([everyOctet, everyOctet])
 })
 
-it('holds neither request nor user while it waits for copies (S-34)', async () => {
+it('holds neither request nor user nor any buffer while it waits for copies (S-34)', async () => {
   const bench = new Bench()
   const receive = (status: number | null): WeakRef<object>[] => {
-    const channel = { reliable: false, send: () => true }
+    const sent: WeakRef<object>[] = []
+    const channel = { reliable: false, send: (octets: Uint8Array) => sent.push(new WeakRef(octets)) > 0 }
     const message = request('MESSAGE')
     const server = bench.serve(message, channel)
     const user = { terminated: () => {} }
     server.user = user
     bench.user.requests.length = 0
     if (status === null) return [new WeakRef(message), new WeakRef(user)]
-    const octets = answer(message, status)
-    bench.clock.advance(3500) // a 100 is kept until then
-    server.respond(octets, status)
-    return [new WeakRef(message), new WeakRef(user), new WeakRef(octets)]
+    bench.clock.advance(3500)
+    server.respond(answer(message, status), status)
+    expect(sent).toHaveLength(2) // a 100 before it
+    return [new WeakRef(message), new WeakRef(user), ...sent]
   }
   const waiting = receive(null)
   const over = [200, 404].flatMap(receive)
