@@ -100,10 +100,11 @@ export class ResponseContext implements ServerUser, BranchUser, TimerOwner {
 
   succeeded(branch: ClientBranch, response: SipResponse): void {
     if (!this.#decided) this.#tools.counters.accepted++
-    if (this.#isInvite)
-      this.#server.respond(upstream(response), response.status) // S-46: each of them
-    else if (!this.#decided) this.#server.respond(upstream(response), response.status) // S-47, S-51, S-86: the first
+    const isFirst = !this.#decided
+    // Decided before it is said: the transaction may end as it is answered, which must not cancel the other branches.
     this.#decide()
+    // S-46: each 2xx to INVITE; S-47, S-51, S-86: the first to anything else.
+    if (this.#isInvite || isFirst) this.#server.respond(upstream(response), response.status)
     if (this.#isInvite) this.#cancelBranches(branch) // 16.7 step 10
     this.#noMore = true
   }

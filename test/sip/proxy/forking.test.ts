@@ -1,7 +1,8 @@
+import { setImmediate as turn } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import type { SipResponse } from '../../../src/parser/sip/message.ts'
 import type { Outcome } from '../../../src/sip/proxy/proxy.ts'
-import { type Device, flowTo, ProxyBed } from '../../support/sip-proxy-bed.ts'
+import { type Device, flowTo, located, ProxyBed } from '../../support/sip-proxy-bed.ts'
 import { request } from '../transactions/support.ts'
 
 /** A bed with three devices. */
@@ -87,6 +88,45 @@ describe('a forked MESSAGE', () => {
     bed.clock.advance(600)
     expect(b.heard).toEqual(['MESSAGE', 'MESSAGE'])
     expect(b.heard).not.toContain('CANCEL') // S-50
+  })
+
+  describe.each(['UDP', 'TCP'])('from a client over %s, once one device has answered', (over) => {
+    const clientReliable = over === 'TCP'
+
+    it('is delivered to a device whose connection is still being opened (S-86)', async () => {
+      const bed = new ProxyBed({ clientReliable })
+      const [a, b] = [bed.device('a'), bed.device('b', true)]
+      bed.host('b.test', [{ device: b, transport: 'tcp' }])
+      bed.channels.set('tcp 192.0.2.1', Promise.resolve(b))
+      bed.forward(request('MESSAGE'), [[flowTo(a), located('sip:bob@b.test')]])
+      a.answer(200)
+      expect(b.heard).toEqual([])
+      await turn()
+      expect(b.heard).toEqual(['MESSAGE'])
+    })
+
+    it('goes to the other flow of a device whose connection closes (S-71, S-86)', () => {
+      const bed = new ProxyBed({ clientReliable })
+      const [a, b, c] = [bed.device('a'), bed.device('b', true), bed.device('c', true)]
+      bed.forward(request('MESSAGE'), [[flowTo(a), flowTo(b, { fallbacks: [flowTo(c)] })]])
+      a.answer(200)
+      bed.core.channelFailed(b)
+      expect(c.heard).toEqual(['MESSAGE'])
+    })
+  })
+
+  it.each([200, 486])('is done with by the proxy once %i is sent, while copies are still answered (S-34)', (status) => {
+    const { bed, a } = trio()
+    const message = request('MESSAGE')
+    bed.forward(message, [[flowTo(a)]])
+    a.answer(status)
+    expect(bed.core.open).toBe(0)
+    expect(bed.layer.counters.open).toMatchObject({ 'non-invite-server': 1, 'non-invite-client': 1 })
+    bed.layer.receive(message, bed.client)
+    expect(bed.client.heard).toEqual([`${status}`, `${status}`])
+    expect(a.heard).toEqual(['MESSAGE'])
+    bed.clock.advance(32_000)
+    expect(bed.empty).toBe(true)
   })
 
   it('is answered with a late 2xx of one when another has refused it for good (S-46)', () => {
