@@ -213,7 +213,9 @@ function answersTo(request: SipRequest, way: Way, { sender, open }: EndpointOpti
       return opened instanceof Promise || opened?.send(octets) === true
     }
     const isOpen = () => connection !== 0 && sender.isOpen(connection)
-    return { ...way, send: (octets) => (isOpen() ? way.send(octets) : again(octets)) }
+    const { reliable, listener } = way
+    const send = (octets: Uint8Array) => (isOpen() ? way.send(octets) : again(octets))
+    return { reliable, transport, listener, address, port: way.port, connection, send }
   }
   const maddr = via.params.get('maddr')
   // S-26: an answer must never be multiplied.

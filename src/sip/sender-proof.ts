@@ -21,7 +21,8 @@ const user: Proof = { kind: 'user' }
 
 export interface SenderProofOptions {
   readonly authenticator: Authenticator
-  readonly peers: BlockList
+  /** Null: there are none. */
+  readonly peers: BlockList | null
   /** Whether a connection that has registered an AoR need not show again who it is. */
   readonly trustFlows: boolean
   /** The AoR that a URI of ours stands for. */
@@ -38,7 +39,8 @@ export class SenderProof {
   }
 
   isPeer({ address }: Way): boolean {
-    return this.#options.peers.check(address, isIPv6(address) ? 'ipv6' : 'ipv4')
+    const { peers } = this.#options
+    return peers?.check(address, isIPv6(address) ? 'ipv6' : 'ipv4') === true
   }
 
   /**

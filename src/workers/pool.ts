@@ -67,7 +67,8 @@ export class LanePool {
       // Its own tasks never end: piscina's waiting would only block the thread's event loop.
       atomics: 'disabled',
       // As small as in the primary, see cli/main.ts: three spaces of 4 MiB.
-      resourceLimits: { maxYoungGenerationSizeMb: 12 },
+      // SIP keeps messages for as long as their transactions: more of them die young where there is room to.
+      resourceLimits: { maxYoungGenerationSizeMb: setup.sip === null ? 12 : 48 },
     })
     // A thread's death is told by the rejection of its task.
     this.#piscina.on('error', () => {})

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import type { Clock } from '../../clock.ts'
-import { cancelFor, rewrite } from '../../parser/sip/encoder.ts'
+import { cancelFor, type Edits, rewrite } from '../../parser/sip/encoder.ts'
 import type { SipMessage, SipRequest, SipResponse } from '../../parser/sip/message.ts'
 import type { SipUri } from '../../parser/sip/uri.ts'
 import type { Hop } from '../locate.ts'
@@ -104,16 +104,17 @@ export function compose(forwarding: Forwarding, next: NextHop, channel: SipChann
   const { request, recordRoute, incoming, loopHash } = forwarding
   const branch = makeBranch(tools.lane, loopHash)
   const { maxForwards } = request
-  return rewrite(request, {
-    ...(next.requestUri === request.requestUri ? {} : { requestUri: next.requestUri }),
+  const edits: { -readonly [Key in keyof Edits]: Edits[Key] } = {
     prependVia: `${tools.hops.viaFor(channel)};branch=${branch}`,
     maxForwards: maxForwards === null ? 70 : maxForwards - 1,
-    ...(next.prepended.length === 0 ? {} : { prependRoutes: next.prepended }),
-    ...(next.routes === null ? {} : { replaceRoutes: next.routes }),
-    ...(recordRoute ? { prependRecordRoute: tools.hops.recordRouteFor(request, incoming, channel) } : {}),
-    // S-5: on a stream it is the only thing that says where the message ends.
-    ...(channel.reliable && request.header('Content-Length') === null ? { contentLength: request.body.length } : {}),
-  })
+  }
+  if (next.requestUri !== request.requestUri) edits.requestUri = next.requestUri
+  if (next.prepended.length > 0) edits.prependRoutes = next.prepended
+  if (next.routes !== null) edits.replaceRoutes = next.routes
+  if (recordRoute) edits.prependRecordRoute = tools.hops.recordRouteFor(request, incoming, channel)
+  // S-5: on a stream it is the only thing that says where the message ends.
+  if (channel.reliable && request.header('Content-Length') === null) edits.contentLength = request.body.length
+  return rewrite(request, edits)
 }
 
 /** About how many octets `compose` will make. */
