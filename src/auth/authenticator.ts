@@ -34,6 +34,8 @@ export interface AuthenticatorOptions {
   readonly algorithms: readonly DigestAlgorithm[]
   /** Credentials without qop are malformed (MSRP, D-10) or those of a very old client (SIP, D-9). */
   readonly qopRequired: boolean
+  /** Nobody asks us to prove that we know the user too: there is no Authentication-Info. */
+  readonly oneWay?: boolean
   readonly users: CredentialSource
   /** Null, or left out: tokens are no credentials, and not asked for. */
   readonly tokens?: TokenVerifier | null
@@ -74,8 +76,8 @@ export type ChallengeReason =
 
 export type AuthOutcome =
   /**
-   * `authenticationInfo` is the value of the header that the 200 carries (R-22); null after a token, which leaves nothing
-   * to prove. `username` may be a slice of the header it came in: V8 keeps the whole header (up to `headerCharsMax`) for as
+   * `authenticationInfo` is the value of the header that the 200 carries (R-22); null where none is made, and after a token,
+   * which leaves nothing to prove. `username` may be a slice of the header it came in: V8 keeps the whole header (up to `headerCharsMax`) for as
    * long as the name is kept.
    */
   | { readonly outcome: 'accepted'; readonly username: string; readonly authenticationInfo: string | null }
@@ -167,10 +169,12 @@ export class Authenticator {
     return {
       outcome: 'accepted',
       username: lookup.username,
-      authenticationInfo: formatAuthenticationInfo({
-        rspauth: rspauth(matching),
-        protection: protection.qop === null ? null : protection,
-      }),
+      authenticationInfo: this.#options.oneWay
+        ? null
+        : formatAuthenticationInfo({
+            rspauth: rspauth(matching),
+            protection: protection.qop === null ? null : protection,
+          }),
     }
   }
 

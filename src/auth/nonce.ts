@@ -10,12 +10,16 @@
 import assert from 'node:assert/strict'
 import { createHmac, randomFillSync, timingSafeEqual } from 'node:crypto'
 import type { Clock } from '../clock.ts'
+import { LruMap } from '../lru.ts'
 
 const timeOctets = 6
 const bodyOctets = 16
 const sealOctets = 16
 const bindingSealOctets = 8
 const nonceOctets = bodyOctets + sealOctets + bindingSealOctets
+
+/** Nonces that are remembered as recognised; the others are looked at anew. */
+const knownMax = 10_000
 
 /** Octets that a sealing key needs: as many as the hash gives out. */
 export const nonceKeyOctetsMin = 32
@@ -26,12 +30,14 @@ export const nonceKeyOctetsMin = 32
  */
 export type NonceState = 'valid' | 'stale' | 'forged'
 
-/** Issues and recognises nonces of one realm. Keeps nothing: every lane may have its own, all with the same key. */
+/** Issues and recognises nonces of one realm. Keeps nothing that has to be kept: every lane may have its own, all with the same key. */
 export class Nonces {
   readonly #realm: string
   readonly #key: Uint8Array
   readonly #lifeMs: number
   readonly #clock: Clock
+  /** When those were issued that have been recognised already, by binding and nonce: two seals an answer cost more than all else. */
+  readonly #known = new LruMap<number>(knownMax)
 
   /**
    * @param options.key secret random octets, at least `nonceKeyOctetsMin`; the same in all lanes of a process, or
@@ -67,6 +73,9 @@ export class Nonces {
 
   /** Whether a nonce may be used on the connection that `binding` names. Whether it was used is for `NonceCounts`. */
   check(nonce: string, binding: number): NonceState {
+    const key = `${binding} ${nonce}`
+    const known = this.#known.get(key)
+    if (known !== undefined) return this.#isYoung(known) ? 'valid' : 'stale'
     const octets = Buffer.from(nonce, 'base64url')
     // The decoder skips what it does not know. Two spellings of one nonce would be counted apart, so only ours counts.
     if (octets.length !== nonceOctets || octets.toString('base64url') !== nonce) return 'forged'
@@ -75,9 +84,16 @@ export class Nonces {
     if (!timingSafeEqual(seal, this.#seal(body))) return 'forged'
     const bindingSeal = octets.subarray(bodyOctets + sealOctets)
     if (!timingSafeEqual(bindingSeal, this.#bindingSeal(seal, binding))) return 'stale'
-    const ageMs = this.#clock.now() - body.readUIntBE(0, timeOctets)
+    const issued = body.readUIntBE(0, timeOctets)
+    if (!this.#isYoung(issued)) return 'stale'
+    this.#known.set(key, issued)
+    return 'valid'
+  }
+
+  #isYoung(issued: number): boolean {
+    const ageMs = this.#clock.now() - issued
     // Below zero after the clock was set back: an age that cannot be known is not let live for as long as it was set.
-    return ageMs >= 0 && ageMs <= this.#lifeMs ? 'valid' : 'stale'
+    return ageMs >= 0 && ageMs <= this.#lifeMs
   }
 
   #seal(body: Uint8Array): Buffer {

@@ -92,6 +92,7 @@ export class SipServer {
       realm,
       algorithms: auth.algorithms,
       qopRequired: false, // D-9
+      oneWay: true,
       users: sources.users,
       tokens: sources.tokens,
       nonces: new Nonces({ realm, key: options.nonceKey, lifeSeconds: auth.nonce_lifetime, clock }),

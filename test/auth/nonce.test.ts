@@ -12,6 +12,25 @@ function make(options: { realm?: string; key?: Uint8Array } = {}): { nonces: Non
   return { nonces: new Nonces({ realm: 'relay.test', key, lifeSeconds, clock, ...options }), clock }
 }
 
+it('a nonce that has been recognised once still grows old, and is still good for its binding only (D-13)', () => {
+  let now = 1_000_000
+  const nonces = new Nonces({
+    realm: 'relay.test',
+    key: new Uint8Array(32),
+    lifeSeconds: 300,
+    clock: { now: () => now },
+  })
+  const nonce = nonces.issue(1)
+  expect(nonces.check(nonce, 1)).toBe('valid')
+  expect(nonces.check(nonce, 1)).toBe('valid')
+  expect(nonces.check(nonce, 2)).toBe('stale')
+  expect(nonces.check(`${nonce.slice(0, -1)}${nonce.endsWith('A') ? 'B' : 'A'}`, 1)).not.toBe('valid')
+  now += 300_001
+  expect(nonces.check(nonce, 1)).toBe('stale')
+  now -= 600_000
+  expect(nonces.check(nonce, 1)).toBe('stale')
+})
+
 describe('a nonce (D-13)', () => {
   it('is good on its connection for its life, to the millisecond', () => {
     const { nonces, clock } = make()
