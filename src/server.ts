@@ -17,6 +17,7 @@ import { defaultRouting } from './routing/default-routing.ts'
 import type { Routing } from './routing/routing.ts'
 import type { SipListener } from './sip/identity.ts'
 import { openSip } from './sip/primary.ts'
+import type { RegisterAnswer } from './sip/registrar/location.ts'
 import type { RegisterRequest } from './sip/registrar/register-request.ts'
 import { openLmdbSessions } from './store/lmdb-sessions.ts'
 import { locationVersionsWords } from './store/location-store.ts'
@@ -153,7 +154,7 @@ export async function startServer(config: Config, options: ServerOptions): Promi
           connectFor(lane, message.request, message.hop)
           break
         case 'register':
-          registerFor(lane, message.request, message.register)
+          for (const { request, register } of message.requests) void registerFor(lane, request, register)
           break
         case 'session-opened':
           book.opened(message)
@@ -179,7 +180,16 @@ export async function startServer(config: Config, options: ServerOptions): Promi
       const asked = deaths[lane]
       const answer = await sip!.register(register)
       if (deaths[lane] !== asked) return
-      feeds[lane]?.told({ type: 'registered', request, answer })
+      const answers = registered[lane]!
+      answers.push({ request, answer })
+      // Those of one commit go together.
+      if (answers.length === 1) queueMicrotask(() => tellRegistered(lane))
+    }
+    const registered = map.lane.map((): { request: number; answer: RegisterAnswer }[] => [])
+    const tellRegistered = (lane: LaneIndex) => {
+      const answers = registered[lane]!
+      registered[lane] = []
+      feeds[lane]?.told({ type: 'registered', answers })
       feeds[lane]?.flush()
     }
 

@@ -88,15 +88,19 @@ export type LaneMessage =
   | { readonly type: 'session-progress'; readonly sessions: readonly SessionProgress[] }
   /** Connect to a next hop, or find the connection that is there; `request` comes back with the answer. */
   | { readonly type: 'connect'; readonly request: number; readonly hop: NextHop }
-  /** A REGISTER for the location service; `request` comes back with its answer. */
-  | { readonly type: 'register'; readonly request: number; readonly register: RegisterRequest }
+  /** REGISTERs for the location service; each `request` comes back with its answer. A message for each would cost more. */
+  | { readonly type: 'register'; readonly requests: readonly NumberedRegister[] }
   | LogMessage
 
 /** What the primary tells a lane beside the frames: rare enough for a copy. */
 export interface PrimaryMessage {
   readonly type: 'registered'
+  readonly answers: readonly { readonly request: number; readonly answer: RegisterAnswer }[]
+}
+
+export interface NumberedRegister {
   readonly request: number
-  readonly answer: RegisterAnswer
+  readonly register: RegisterRequest
 }
 
 /** A line for the log, from a thread that has none. */

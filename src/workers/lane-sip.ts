@@ -13,7 +13,7 @@ import { type Connections, slotOf } from './connections.ts'
 import type { Connector } from './connector.ts'
 import { Flows } from './flows.ts'
 import type { LaneSetup } from './lane.ts'
-import type { Flow, LanePort, PrimaryMessage } from './lane-port.ts'
+import type { Flow, LanePort, NumberedRegister, PrimaryMessage } from './lane-port.ts'
 import type { Outbox } from './outbox.ts'
 import type { SegmentPool } from './segments.ts'
 
@@ -56,6 +56,7 @@ export class LaneSip {
   /** REGISTERs that the location service has yet to answer. */
   readonly #registering = new Map<number, (answer: RegisterAnswer) => void>()
   #lastRegister = 0
+  #unsent: NumberedRegister[] = []
 
   constructor(sip: SipSetup, { map, config, nonceKey }: LaneSetup, options: LaneSipOptions) {
     this.#options = options
@@ -134,10 +135,12 @@ export class LaneSip {
     return true
   }
 
-  told({ request, answer }: PrimaryMessage): void {
-    const then = this.#registering.get(request)
-    this.#registering.delete(request)
-    then?.(answer)
+  told({ answers }: PrimaryMessage): void {
+    for (const { request, answer } of answers) {
+      const then = this.#registering.get(request)
+      this.#registering.delete(request)
+      then?.(answer)
+    }
   }
 
   /** Sends those away who have sent nothing that is SIP for `limitMs`. */
@@ -176,8 +179,16 @@ export class LaneSip {
     const request = ++this.#lastRegister
     const { promise, resolve } = Promise.withResolvers<RegisterAnswer>()
     this.#registering.set(request, resolve)
-    this.#options.port.post({ type: 'register', request, register })
+    this.#unsent.push({ request, register })
+    // All that this batch of octets holds go together.
+    if (this.#unsent.length === 1) queueMicrotask(() => this.#sendRegisters())
     return promise
+  }
+
+  #sendRegisters(): void {
+    const requests = this.#unsent
+    this.#unsent = []
+    this.#options.port.post({ type: 'register', requests })
   }
 
   #hand(lane: LaneIndex, octets: Uint8Array): boolean {

@@ -126,7 +126,7 @@ describe('frames that come in one read', () => {
         expect(together.got).toEqual(apart.got)
         expect(together.counted).toEqual(apart.counted)
       }),
-      { numRuns: 25 },
+      { numRuns: 12 },
     )
   })
 })
