@@ -67,7 +67,7 @@ describe.each([0, 1, 2, 4])('with %i workers', (workers) => {
     const deaf = new Flow(sender, receiver)
     const healthy = new Flow(other, another)
     sender.socket.pause()
-    // The kernel takes some MiB of answers, now more and now less: no more is sent than it takes to fill that.
+    // The kernel takes some MiB each way, now more and now less: no more is sent than it takes to fill that.
     const left = await heldBack([sender], () => deaf.send(5000, 10))
     await healthy.run(2000, 1000)
     expect(unsent([sender]), 'octets that the relay still does not take').toBeGreaterThanOrEqual(left - TRICKLE)
