@@ -15,3 +15,6 @@ export type LaneIndex = Branded<number, 'LaneIndex'>
 
 /** An address (octet offset) in the shared WebAssembly memory. */
 export type Address = Branded<number, 'Address'>
+
+/** A message of the silo: counted up from 1, never given out twice. Messages of one owner are delivered in this order. */
+export type MessageId = Branded<number, 'MessageId'>
