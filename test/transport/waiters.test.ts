@@ -78,11 +78,11 @@ test('who waits for a receiver and goes away is forgotten, though the receiver s
   const flood = await session(port, 'alice')
   const send = ({ client, relayUri }: typeof flood, octets: number) =>
     client.request({ method: 'SEND', toPath: [relayUri, ...bob.path], body: 'x'.repeat(octets) })
+  // Some may well stay with the flood's own kernel, held back: that they have all left is nothing to wait for.
   while (stalls() === 0) {
+    const answered = flood.client.frames.length
     for (let i = 0; i < 20; i++) send(flood, 60_000)
-    await flood.client.drained()
-    await new Promise(setImmediate)
-    if (stalls() === 0) await eventually(() => flood.client.frames.length > 1 || stalls() > 0).toBe(true)
+    await eventually(() => flood.client.frames.length > answered || stalls() > 0).toBe(true)
   }
 
   const alive = transport.count
