@@ -465,6 +465,12 @@ export const details: readonly Detail[] = [
     gives: ['SEND $ 100'],
   },
   {
+    rule: 'head limit: it counts for the second of two frames that end alike, too (M-44)',
+    stream: send(plain, 'x\r\n') + send(plain, 'x\r\n').replace('ID: m', 'ID: mm'),
+    limits: { headOctets: send(plain).length - 12 },
+    gives: ['SEND $ 1', 'header-limit respond-400-and-close'],
+  },
+  {
     rule: 'header lines limit: the end-line is no header line (M-44)',
     stream: send(''),
     limits: { headerLines: 3 },

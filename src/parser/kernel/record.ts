@@ -134,7 +134,11 @@ export const MEMO_OCTETS = 1024
 export const TEXT = 43584
 /** What `relayRun` and `settleRun` work on: words RUN_*. */
 export const RUN = 43712
-export const SCRATCH_OCTETS = 43840
+/** The header lines behind the Message-ID of the frame read last: see memo.ts. */
+export const TAIL = 43840
+export const TAIL_OCTETS = 256
+/** TAIL, its text and margin, the words and the header entries kept of it; rounded up. */
+export const SCRATCH_OCTETS = 44288
 
 // Words of RUN, set once a lane: its index; where the connections are, and the control words and texts of lane 0's
 // transactions (those of other lanes follow by L_TRANSACTIONS_STRIDE); octets of body that may go on.

@@ -3,7 +3,7 @@
 import {
   ALPHANUM, CR, DIGIT, HTAB, HYPHEN, IDENT, SP, TOKEN, find, folded, is, line, lineBad, lineHigh, same, spanIdent, utf8,
 } from './ascii'
-import { forgetPaths, keepPaths, samePaths } from './memo'
+import { forget, keepPaths, keepTail, samePaths, sameTail, tailLines, tailSeen } from './memo'
 import { commonUri, uri } from './uri'
 import { byteRange, contentType, expires, messageId, reportValue, seconds, statusCode, statusHeader } from './values'
 import {
@@ -53,7 +53,7 @@ export let pathsAsBefore: bool = false
 
 export function setScratch(scratch: usize): void {
   R = scratch
-  forgetPaths()
+  forget()
 }
 
 @inline
@@ -437,6 +437,8 @@ export function frame(p: usize, end: usize, from: usize): i32 {
   let firstLineBad = false
   let hasBody = false
   const firstLine = p
+  // Where the lines behind the Message-ID begin, if they are as they are in most frames.
+  let tail: usize = 0
   // As many lines and octets as the last frame's paths are within every limit, or it would not have been kept.
   pathsAsBefore = samePaths(p, end)
   if (pathsAsBefore) {
@@ -456,6 +458,7 @@ export function frame(p: usize, end: usize, from: usize): i32 {
     if (at == p) {
       hasBody = true
       set(R_HEAD_END, <i32>(p + 2))
+      if (tail != 0 && get(R_ERROR) == 0) keepTail(tail, p + 2, 3, entries)
       break
     }
     if (load<u8>(p) == HYPHEN && isEndLine(p, at)) {
@@ -506,6 +509,19 @@ export function frame(p: usize, end: usize, from: usize): i32 {
     if ((seen & (1 << H_CONTENT_TYPE)) != 0) problem(CONTENT_TYPE_NOT_LAST)
     if (id != H_OTHER) seen |= 1 << id
     p = at + 2
+    if (id == H_MESSAGE_ID && lines == 3 && get(R_ERROR) == 0 && pathProblem == 0) {
+      tail = p
+      const length = sameTail(p, end, 3)
+      // As many lines as before are within the limit, but what stands before them may be longer.
+      if (length != 0 && p + length - start <= headMax) {
+        entries += tailLines
+        seen |= tailSeen
+        mime = (tailSeen & ((1 << H_CONTENT_TYPE) | (1 << H_MIME))) != 0
+        hasBody = true
+        set(R_HEAD_END, <i32>(p + length))
+        break
+      }
+    }
   }
   set(R_HEADER_COUNT, entries)
   const kind = get(R_KIND)

@@ -1,11 +1,12 @@
 // Frames that follow each other on a connection mostly have the same paths, octet for octet. So the path lines read last
-// are kept, with where everything in them was: lines that equal them need not be read again.
+// are kept, with where everything in them was: lines that equal them need not be read again. The same is done with what
+// stands behind the Message-ID, up to the empty line: chunks of one size have the same Byte-Range and Content-Type.
 import { copy, sameWide } from './ascii'
 import { R, get } from './frame'
 import {
-  FROM_URIS, HEADERS, HEADER_WORDS, H_FROM_PATH, H_TO_PATH, LIMITS, L_HEAD, MEMO, MEMO_OCTETS, R_FROM, R_FROM_COUNT, R_FROM_LENGTH,
-  R_PATH_BLANKS, R_REST, R_TO, R_TO_COUNT, R_TO_LENGTH, START_LINE_MAX,
-  TO_URIS,
+  FROM_URIS, HEADERS, HEADER_WORDS, H_BYTE_RANGE, H_CONTENT_TYPE, H_FAILURE_REPORT, H_FROM_PATH, H_MIME, H_OTHER,
+  H_SUCCESS_REPORT, H_TO_PATH, LIMITS, L_HEAD, MEMO, MEMO_OCTETS, R_FROM, R_FROM_COUNT, R_FROM_LENGTH,
+  R_PATH_BLANKS, R_RANGE, R_REST, R_TO, R_TO_COUNT, R_TO_LENGTH, START_LINE_MAX, TAIL, TAIL_OCTETS, TO_URIS,
 } from '../record'
 
 /** Paths with more URIs are read each time. */
@@ -32,8 +33,9 @@ function set(word: i32, value: i32): void {
   store<i32>(R + (<usize>word << 2), value)
 }
 
-export function forgetPaths(): void {
+export function forget(): void {
   length = 0
+  tailLength = 0
 }
 
 /** Keeps the path lines from `start`, the second of which begins at `line`, that the record has just been told of. */
@@ -92,4 +94,65 @@ function entry(index: usize, id: i32, name: usize, nameLength: i32, value: i32, 
   store<i32>(at + 8, nameLength)
   store<i32>(at + 12, value)
   store<i32>(at + 16, valueLength)
+}
+
+/** Header lines of more are read each time. */
+const TAIL_ENTRIES_MAX: i32 = 6
+/** Words of the record that the lines kept may set: R_RANGE … R_SUCCESS_REPORT, and the two behind them, which are as they were. */
+const TAIL_WORDS: usize = TAIL + TAIL_OCTETS + 16
+const TAIL_ENTRIES: usize = TAIL_WORDS + 48
+
+/** Octets of the lines with the empty one; 0 when none are kept. */
+let tailLength: usize = 0
+let tailBase: usize = 0
+/** What `sameTail` has found: header lines, all of which have an entry, and the ids among them, a bit each. */
+export let tailLines: i32 = 0
+export let tailSeen: u32 = 0
+
+/** Whether a header of this id says nothing that is kept elsewhere than in the words above. */
+@inline
+function isPlain(id: i32): bool {
+  return id == H_BYTE_RANGE || id == H_SUCCESS_REPORT || id == H_FAILURE_REPORT || id == H_CONTENT_TYPE ||
+    id == H_MIME || id == H_OTHER
+}
+
+/** Keeps the lines from `start` up to the first octet of the body at `end`: entries `first` up to `count`, all well formed. */
+export function keepTail(start: usize, end: usize, first: i32, count: i32): void {
+  tailLength = 0
+  const lines = count - first
+  if (end - start > <usize>TAIL_OCTETS || lines > TAIL_ENTRIES_MAX) return
+  let seen: u32 = 0
+  for (let i = 0; i < lines; i++) {
+    const from = R + HEADERS + <usize>((first + i) * (HEADER_WORDS << 2))
+    const id = load<i32>(from)
+    if (!isPlain(id)) return
+    if (id != H_OTHER) seen |= 1 << id
+    const kept = R + TAIL_ENTRIES + <usize>(i * (HEADER_WORDS << 2))
+    v128.store(kept, v128.load(from))
+    store<i32>(kept + 16, load<i32>(from + 16))
+  }
+  const words = R + (R_RANGE << 2)
+  for (let i: usize = 0; i < 48; i += 16) v128.store(R + TAIL_WORDS + i, v128.load(words + i))
+  copy(R + TAIL, start, end - start)
+  tailBase = start
+  tailLines = lines
+  tailSeen = seen
+  tailLength = end - start
+}
+
+/** Whether the lines kept stand at `p` again: then their octets, the record is told of them, and their entries begin at `first`. */
+export function sameTail(p: usize, end: usize, first: i32): usize {
+  if (tailLength == 0 || end - p < tailLength || !sameWide(p, R + TAIL, tailLength)) return 0
+  const moved = <i32>(p - tailBase)
+  const words = R + (R_RANGE << 2)
+  for (let i: usize = 0; i < 48; i += 16) v128.store(words + i, v128.load(R + TAIL_WORDS + i))
+  if (load<i32>(words) != 0) store<i32>(words, load<i32>(words) + moved)
+  for (let i = 0; i < tailLines; i++) {
+    const kept = R + TAIL_ENTRIES + <usize>(i * (HEADER_WORDS << 2))
+    const to = R + HEADERS + <usize>((first + i) * (HEADER_WORDS << 2))
+    // id, name, length of the name, value
+    v128.store(to, i32x4.add(v128.load(kept), i32x4.replace_lane(i32x4.replace_lane(i32x4.splat(0), 1, moved), 3, moved)))
+    store<i32>(to + 16, load<i32>(kept + 16))
+  }
+  return tailLength
 }
