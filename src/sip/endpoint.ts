@@ -27,11 +27,30 @@ export class SipStream extends SipStreamState {
   readonly openedAt: number
   /** It has sent something that is SIP. */
   trusted = false
+  /** The peer sends no more; it may still read (S-22). */
+  ended = false
+  /** Called once nothing is left to be answered here, when the peer sends no more. */
+  onQuiet: (() => void) | null = null
+  #answering = 0
 
   constructor(way: Way, now: number) {
     super()
     this.way = way
     this.openedAt = now
+  }
+
+  /** Whether something that came here has yet to be answered. */
+  get answering(): boolean {
+    return this.#answering > 0
+  }
+
+  hold(): void {
+    this.#answering++
+  }
+
+  release(): void {
+    this.#answering--
+    if (this.#answering === 0) this.onQuiet?.()
   }
 
   /** The connection may act for this AoR from now on. */
@@ -158,7 +177,7 @@ export class SipEndpoint implements SipHandler<SipStream> {
     if (noted.problem === null) stream.trusted = true
     else this.#count(`sipProblem:${noted.problem}`)
     receiver.receiving(stream)
-    layer.receive(noted, answersTo(noted, stream.way, this.#options))
+    layer.receive(noted, answersTo(noted, stream, this.#options))
   }
 
   #response(stream: SipStream, message: SipResponse): void {
@@ -200,7 +219,8 @@ export function receivedParams(via: Via, { address, port, transport }: Way): str
 }
 
 /** The way back for the answers to a request (S-22). */
-function answersTo(request: SipRequest, way: Way, { sender, open }: EndpointOptions): Way {
+function answersTo(request: SipRequest, stream: SipStream, { sender, open }: EndpointOptions): Way {
+  const { way } = stream
   const via = request.topVia!
   if (way.reliable) {
     const { transport, address, connection } = way
@@ -209,13 +229,22 @@ function answersTo(request: SipRequest, way: Way, { sender, open }: EndpointOpti
     const port = via.port ?? (transport === 'tls' ? 5061 : 5060)
     const again = (octets: Uint8Array) => {
       const opened = open({ transport, address, port, servername: via.host })
-      if (opened instanceof Promise) void opened.then((other) => other?.send(octets))
-      return opened instanceof Promise || opened?.send(octets) === true
+      if (!(opened instanceof Promise)) return (opened ?? way).send(octets)
+      stream.hold()
+      void opened.then((other) => {
+        // Who has ended its side, and cannot be connected to, may be reading still.
+        ;(other ?? way).send(octets)
+        stream.release()
+      })
+      return true
     }
-    const isOpen = () => connection !== 0 && sender.isOpen(connection)
+    // Who sends no more has mostly gone altogether: nothing tells that from one that only has nothing more to say.
+    const isOpen = () => connection !== 0 && !stream.ended && sender.isOpen(connection)
     const { reliable, listener } = way
     const send = (octets: Uint8Array) => (isOpen() ? way.send(octets) : again(octets))
-    return { reliable, transport, listener, address, port: way.port, connection, send }
+    const hold = () => stream.hold()
+    const release = () => stream.release()
+    return { reliable, transport, listener, address, port: way.port, connection, send, hold, release }
   }
   const maddr = via.params.get('maddr')
   // S-26: an answer must never be multiplied.

@@ -3,7 +3,7 @@ import type { SipRequest } from '../parser/sip/message.ts'
 import type { Binding } from '../store/location-store.ts'
 import type { NextHop } from '../workers/lane-port.ts'
 import type { FlowEnd, FlowTokens } from './flow-token.ts'
-import type { SipIdentity } from './identity.ts'
+import { isSecureTransport, type SipIdentity } from './identity.ts'
 import type { Hop } from './locate.ts'
 import type { ProxyIdentity } from './proxy/identity.ts'
 import type { Destination, HopOpener } from './proxy/target.ts'
@@ -20,6 +20,8 @@ export interface HopsOptions {
   /** The way along a connection, whichever lane reads it; null: it is gone. */
   readonly wayOf: (connection: ConnectionId) => Way | null
   readonly tokens: FlowTokens
+  /** Whether a way leads to somebody who is trusted with whatever we know (`sip.peers`). */
+  readonly isPeer: (way: Way) => boolean
   /** Asks the primary thread for a connection; 0 when there is none. */
   readonly connect: (hop: NextHop, answer: (connection: ConnectionId | 0) => void) => void
 }
@@ -35,6 +37,10 @@ export class Hops implements HopOpener, ProxyIdentity {
 
   isSelf(at: { readonly host: string; readonly port: number | null }): boolean {
     return this.#options.identity.isSelf(at)
+  }
+
+  isTrusted(channel: SipChannel): boolean {
+    return this.#options.isPeer(channel as Way)
   }
 
   open(hop: Hop): Way | null | Promise<Way | null> {
@@ -87,7 +93,7 @@ export class Hops implements HopOpener, ProxyIdentity {
 
   #recordRoute(token: string, { transport, listener }: Way): string {
     const at = this.#options.identity.sentBy(transport, listener)
-    const secure = transport === 'tls' || transport === 'wss'
+    const secure = isSecureTransport(transport)
     const param = transport === 'udp' ? '' : `;transport=${transport === 'wss' ? 'ws' : transport}`
     return `<${secure ? 'sips' : 'sip'}:${token}@${at}${param};lr>`
   }

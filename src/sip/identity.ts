@@ -4,6 +4,11 @@ import { aorOf, type SipUri } from '../parser/sip/uri.ts'
 /** How SIP messages travel. */
 export type SipTransport = 'udp' | 'tcp' | 'tls' | 'ws' | 'wss'
 
+/** Whether nobody on the way can read or change what travels there. */
+export function isSecureTransport(transport: SipTransport): boolean {
+  return transport === 'tls' || transport === 'wss'
+}
+
 /** A listener as SIP speaks of it to others. */
 export interface SipListener {
   /** Its index in the configuration. */
@@ -30,8 +35,8 @@ export class SipIdentity {
 
   constructor(listeners: readonly SipListener[], domains: readonly string[]) {
     this.listeners = listeners
-    this.domain = domains[0]!.toLowerCase()
-    this.#domains = new Set(domains.map((domain) => domain.toLowerCase()))
+    this.domain = hostOf(domains[0]!)
+    this.#domains = new Set(domains.map(hostOf))
     for (const { host, port, advertisedHost, advertisedPort, transports } of listeners) {
       for (const [name, at] of [
         [host, port],
@@ -48,17 +53,18 @@ export class SipIdentity {
 
   /** Whether the users of this host are ours: a domain, or one of our own addresses. */
   serves(uri: SipUri): boolean {
-    return this.#domains.has(uri.host) || (this.#hosts.has(uri.host) && this.isSelf(uri))
+    const host = hostOf(uri.host)
+    return this.#domains.has(host) || (this.#hosts.has(host) && this.isSelf(uri))
   }
 
   /** The AoR of a user of ours (S-60): who is called by one of our addresses belongs to the first domain. */
   aor(uri: SipUri): string {
-    return aorOf(this.#domains.has(uri.host) ? uri : { ...uri, host: this.domain, port: null })
+    return aorOf(this.#domains.has(hostOf(uri.host)) ? uri : { ...uri, host: this.domain, port: null })
   }
 
   /** Whether a Via, Route or Request-URI with this host and port names this server itself (S-23, S-42). */
   isSelf({ host, port }: { readonly host: string; readonly port: number | null }): boolean {
-    const name = host.toLowerCase()
+    const name = hostOf(host)
     return (
       this.#addresses.has(port === null ? name : `${name}:${port}`) || (port !== null && this.#domainAt(name, port))
     )
@@ -85,8 +91,8 @@ export class SipIdentity {
   }
 }
 
-/** As URIs write it. */
+/** As URIs write it, without the dot that a complete name may end with: it is the same name (S-60). */
 function hostOf(host: string): string {
-  const name = host.toLowerCase()
-  return name.includes(':') ? `[${name}]` : name
+  const name = (host.endsWith('.') ? host.slice(0, -1) : host).toLowerCase()
+  return name.includes(':') && !name.startsWith('[') ? `[${name}]` : name
 }

@@ -4,6 +4,7 @@ import type { Config } from '../config/schema.ts'
 import type { ConnectionId } from '../ids.ts'
 import type { Logger } from '../log.ts'
 import { C } from '../metrics/counters.ts'
+import { openSilo, type SiloLanes, type SiloPrimary } from '../silo/primary.ts'
 import { openLmdbLocation } from '../store/lmdb-location.ts'
 import type { LocationReader, LocationVersions } from '../store/location-store.ts'
 import { openSecretKey } from '../store/secret-key.ts'
@@ -17,6 +18,8 @@ export interface SipPrimary {
   readonly setup: SipSetup
   /** For a lane in this thread; others open one of their own. */
   readonly location: LocationReader
+  /** Null: there is none. */
+  readonly silo: SiloPrimary | null
   register(request: RegisterRequest): Promise<RegisterAnswer>
   /** S-71: to be told of every connection that closes. */
   connectionClosed(connection: ConnectionId): void
@@ -36,9 +39,12 @@ export async function openSip(
     readonly row: Float64Array
     readonly versions: LocationVersions
     readonly isOpen: (connection: ConnectionId) => boolean
+    readonly lanes: number
+    /** The way to the lanes, for the silo. */
+    readonly out: SiloLanes
   },
 ): Promise<SipPrimary> {
-  const { clock, log, row, versions, isOpen } = options
+  const { clock, log, row, versions, isOpen, lanes, out } = options
   const { registrar, data_dir } = config
   const routeKey = await openSecretKey(data_dir)
   const epoch = randomBytes(6).toString('base64url')
@@ -51,6 +57,13 @@ export async function openSip(
       log.error({ err }, 'registrations could not be stored')
     },
   })
+  let silo: SiloPrimary | null = null
+  try {
+    if (config.silo.enabled) silo = await openSilo(config, { location: store, clock, log, row, epoch, lanes, out })
+  } catch (error) {
+    await store.close()
+    throw error
+  }
   const location = new Location(
     store,
     {
@@ -66,9 +79,17 @@ export async function openSip(
   return {
     setup: { listeners, routeKey, epoch },
     location: store,
-    register: (request) => location.register(request),
+    silo,
+    register: async (request) => {
+      const answer = await location.register(request)
+      const { changes } = answer
+      // SILO-20: behind the answer, which leaves in this turn.
+      if (silo !== null && changes !== null) setImmediate(() => silo.registered(request.aor, changes))
+      return answer
+    },
     connectionClosed: (connection) => location.connectionClosed(connection),
     measure: () => {
+      silo?.measure()
       const counts = location.counts()
       row[C.sipBindings] = location.registrations()
       for (const event of [
@@ -85,6 +106,7 @@ export async function openSip(
       row[C['sipRegistrations:refused']] = Object.values(counts.refused).reduce((sum, count) => sum + count, 0)
     },
     close: async () => {
+      await silo?.close()
       await location.close()
       await store.close()
     },

@@ -3,19 +3,19 @@ import { response } from '../parser/sip/encoder.ts'
 import type { SipRequest } from '../parser/sip/message.ts'
 import { answerOf } from '../parser/sip/problem.ts'
 import type { SipUri } from '../parser/sip/uri.ts'
-import type { Binding, LocationReader } from '../store/location-store.ts'
+import type { Contacts } from './contacts.ts'
 import type { RequestReceiver, SipStream } from './endpoint.ts'
 import type { Hops } from './hops.ts'
 import type { SipIdentity } from './identity.ts'
 import { randomToken } from './proxy/branch.ts'
 import type { ProxyCore } from './proxy/proxy.ts'
 import { refusal } from './proxy/refusal.ts'
-import type { FailureRoute, Outcome } from './proxy/response-context.ts'
+import type { FailureRoute } from './proxy/response-context.ts'
 import { preprocess, type Routed, targetOf } from './proxy/route.ts'
 import type { Target } from './proxy/target.ts'
 import { validate } from './proxy/validate.ts'
-import { eligibleContacts } from './registrar/lookup.ts'
 import type { Registrar } from './registrar/registrar.ts'
+import type { Way } from './sender.ts'
 import type { Proof, SenderProof } from './sender-proof.ts'
 import type { SiloDoor } from './silo-door.ts'
 import type { ServerTransaction } from './transactions/transaction.ts'
@@ -36,7 +36,7 @@ const retryAfterSeconds = 5
 export interface RequestRouteOptions {
   readonly identity: SipIdentity
   readonly hops: Hops
-  readonly location: LocationReader
+  readonly contacts: Contacts
   readonly registrar: Registrar
   readonly proof: SenderProof
   readonly door: SiloDoor
@@ -45,10 +45,7 @@ export interface RequestRouteOptions {
   readonly recordRoute: boolean
   /** Octets of a MESSAGE that has come over UDP. */
   readonly maxMessageUdp: number
-  /** Names this run of the process. */
-  readonly epoch: string
   readonly row: Float64Array
-  readonly now: () => number
 }
 
 /**
@@ -215,24 +212,9 @@ export class RequestRoute implements TransactionUser, RequestReceiver {
     else this.#nobodyThere(server, routed.uri)
   }
 
-  /** Targets by preference; a contact that has said that it does not take the method is none. */
-  #contacts(routed: Routed, method: string): readonly (readonly Target[])[] {
-    const { location, epoch, now } = this.#options
-    const at = now()
-    const bindings = location.get(this.#aor(routed.uri), at).filter(({ methods }) => methods?.includes(method) ?? true)
-    return eligibleContacts(bindings, at, epoch).map((group) =>
-      group.map(({ binding, fallbacks }) => ({
-        ...this.#target(binding),
-        ...(fallbacks.length > 0 && { fallbacks: fallbacks.map((other) => this.#target(other)) }),
-      })),
-    )
-  }
-
-  #target(binding: Binding): Target {
-    const { hops } = this.#options
-    const { contact: requestUri, path: route } = binding
-    if (route.length > 0) return { requestUri, route, destination: { kind: 'locate' } }
-    return { requestUri, route, destination: { kind: 'flow', channel: hops.along(binding) } }
+  /** S-72: a sips URI asks for TLS to the end. */
+  #contacts({ uri }: Routed, method: string): readonly (readonly Target[])[] {
+    return this.#options.contacts.of(this.#aor(uri), method, uri.scheme === 'sips')
   }
 
   #forward(
@@ -244,12 +226,12 @@ export class RequestRoute implements TransactionUser, RequestReceiver {
   ): void {
     const { door } = this.#options
     const { request } = server
-    const keeps = reader !== null && request.method === 'MESSAGE' && door.open
+    const isKept = reader !== null && request.method === 'MESSAGE'
     const onFailure: FailureRoute = (best) => {
       this.#count(
         best.timedOut ? 'sipProxied:timed_out' : best.unreachable ? 'sipProxied:unreachable' : 'sipProxied:rejected',
       )
-      if (!keeps || !isAway(best)) return 'send'
+      if (!isKept || !door.keeps(best.timedOut || best.unreachable ? 408 : best.status)) return 'send'
       void this.#keep(server, reader)
       return 'handled'
     }
@@ -259,20 +241,22 @@ export class RequestRoute implements TransactionUser, RequestReceiver {
 
   /** S-43: 404 for who does not exist; a MESSAGE for who is away is kept, anything else gets 480. */
   #nobodyThere(server: ServerTransaction, uri: SipUri): void {
-    const { isUser, door } = this.#options
+    const { isUser } = this.#options
     this.#settle(isUser(uri.user!), (known) => {
       this.#count(known ? 'sipProxied:offline' : 'sipProxied:not_found')
       if (!known) this.#reply(server, 404, 'Not Found')
-      else if (server.request.method === 'MESSAGE' && door.open) void this.#keep(server, uri)
+      else if (server.request.method === 'MESSAGE') void this.#keep(server, uri)
       else this.#reply(server, 480, 'Temporarily Unavailable')
     })
   }
 
   async #keep(server: ServerTransaction, uri: SipUri): Promise<void> {
-    const kept = await this.#options.door.keep(server.request, this.#aor(uri))
-    if (kept.kept)
-      this.#reply(server, 202, 'Accepted') // S-81
-    else this.#reply(server, kept.status, kept.reason)
+    const answer = await this.#options.door.keep(server.request, this.#aor(uri), server.channel as Way)
+    if (!answer.kept) {
+      const { status, reason, retryAfter } = answer
+      this.#reply(server, status, reason, retryAfter === null ? [] : [['Retry-After', String(retryAfter)]])
+    } else if (answer.delivered) this.#reply(server, 200, 'OK')
+    else this.#reply(server, 202, 'Accepted') // S-81
   }
 
   /** The AoR of a user of ours; who is called by one of our addresses belongs to the first domain. */
@@ -344,9 +328,4 @@ const begins: ReadonlySet<string> = new Set(['INVITE', 'SUBSCRIBE', 'REFER'])
 /** Whether a Record-Route value of ours has led the request to the other side of its dialog: it is let through (S-54). */
 function isInDialog({ to }: SipRequest, { destination }: Routed): boolean {
   return destination.kind === 'flow' && to !== null && to.tag !== null
-}
-
-/** Whether a failure says that the reader is away, rather than that the message is unwanted. */
-function isAway({ status, timedOut, unreachable }: Outcome): boolean {
-  return timedOut || unreachable || status === 408 || status === 430 || status === 480 || status === 503
 }

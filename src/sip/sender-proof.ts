@@ -6,6 +6,7 @@ import type { SipRequest } from '../parser/sip/message.ts'
 import type { SipUri } from '../parser/sip/uri.ts'
 import { sourceHash } from '../workers/datagram.ts'
 import type { SipStream } from './endpoint.ts'
+import { isSecureTransport } from './identity.ts'
 import type { Way } from './sender.ts'
 
 /**
@@ -81,7 +82,8 @@ export class SenderProof {
     switch (outcome.outcome) {
       case 'accepted': {
         // S-60 step 4: who one is does not yet allow one to be somebody else.
-        const allowed = outcome.username === claimed.user || outcome.username === `${claimed.user}@${claimed.host}`
+        const host = claimed.host.replace(/\.$/, '')
+        const allowed = outcome.username === claimed.user || outcome.username === `${claimed.user}@${host}`
         row[allowed ? C['sipAuth:accepted'] : C['sipAuth:forbidden']]! += 1
         return allowed ? user : { kind: 'forbidden' }
       }
@@ -117,5 +119,5 @@ export function bindingOf({ connection, address, port }: Way): number {
 
 /** Whether nobody can read what travels there. */
 function isPrivate({ transport, address }: Way): boolean {
-  return transport === 'tls' || transport === 'wss' || address === '::1' || address.startsWith('127.')
+  return isSecureTransport(transport) || address === '::1' || address.startsWith('127.')
 }

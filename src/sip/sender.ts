@@ -58,8 +58,7 @@ export class SipSender {
   }
 
   datagrams(listener: number, address: string, port: number): Way {
-    const send = (octets: Uint8Array) => this.#toSource(listener, address, port, octets)
-    return { reliable: false, transport: 'udp', listener, address, port, connection: 0, send }
+    return new DatagramWay(this, listener, address, port)
   }
 
   isOpen(connection: ConnectionId): boolean {
@@ -74,7 +73,8 @@ export class SipSender {
     return true
   }
 
-  #toSource(listener: number, address: string, port: number, octets: Uint8Array): boolean {
+  /** Sends one datagram from the socket of this listener; false when that cannot be. */
+  toSource(listener: number, address: string, port: number, octets: Uint8Array): boolean {
     const length = DATAGRAM_HEAD_OCTETS + octets.length
     if (octets.length > DATAGRAM_MAX) return false
     const segment = this.#pool.take(length)
@@ -98,6 +98,37 @@ export class SipSender {
       this.#flushing = false
       this.#flush()
     })
+  }
+}
+
+/** There is one for each request over UDP, kept as long as its transaction is remembered. */
+class DatagramWay implements Way {
+  readonly #sender: SipSender
+  readonly listener: number
+  readonly address: string
+  readonly port: number
+
+  constructor(sender: SipSender, listener: number, address: string, port: number) {
+    this.#sender = sender
+    this.listener = listener
+    this.address = address
+    this.port = port
+  }
+
+  get reliable(): boolean {
+    return false
+  }
+
+  get transport(): SipTransport {
+    return 'udp'
+  }
+
+  get connection(): 0 {
+    return 0
+  }
+
+  send(octets: Uint8Array): boolean {
+    return this.#sender.toSource(this.listener, this.address, this.port, octets)
   }
 }
 

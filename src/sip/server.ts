@@ -7,10 +7,14 @@ import { networksOf } from '../config/sip-keys.ts'
 import type { Address, ConnectionId, LaneIndex } from '../ids.ts'
 import { C } from '../metrics/counters.ts'
 import type { Kernel } from '../parser/kernel.ts'
+import type { SipRequest } from '../parser/sip/message.ts'
 import { createSipParser, sipLimits } from '../parser/sip/parse.ts'
 import { parseSipUri } from '../parser/sip/uri.ts'
+import { LaneSilo } from '../silo/lane-silo.ts'
+import type { DeliveryOrder, DeliveryOutcome, KeepAnswer, KeepRequest, OutgoingMessage } from '../silo/order.ts'
 import type { LocationReader } from '../store/location-store.ts'
 import type { Flow, NextHop } from '../workers/lane-port.ts'
+import { Contacts } from './contacts.ts'
 import { SipEndpoint, type SipStream } from './endpoint.ts'
 import { FlowTokens } from './flow-token.ts'
 import { Hops } from './hops.ts'
@@ -27,6 +31,7 @@ import { closedDoor } from './silo-door.ts'
 import { TimerWheel } from './timer-wheel.ts'
 import type { TransactionCounters } from './transactions/transaction.ts'
 import { TransactionLayer } from './transactions/transaction-layer.ts'
+import { UserAgentClient } from './user-agent-client.ts'
 
 /** All that SIP needs of the lane it runs in. */
 export interface SipServerOptions {
@@ -52,6 +57,7 @@ export interface SipServerOptions {
   /** The way along a connection, whichever lane reads it; null: it is gone. */
   readonly wayOf: (connection: ConnectionId) => Way | null
   readonly commit: (request: RegisterRequest) => Promise<RegisterAnswer>
+  readonly keep: (request: KeepRequest) => Promise<KeepAnswer>
   readonly connect: (hop: NextHop, answer: (connection: ConnectionId | 0) => void) => void
   readonly hand: (lane: LaneIndex, octets: Uint8Array) => boolean
   readonly close: (connection: ConnectionId) => void
@@ -63,6 +69,9 @@ export class SipServer {
   readonly #layer: TransactionLayer
   readonly #proxy: ProxyCore
   readonly #endpoint: SipEndpoint
+  readonly #agent: UserAgentClient
+  /** Null: there is no silo. */
+  readonly #silo: LaneSilo | null
   readonly #row: Float64Array
   /** What the cells already held when this lane began: it may be the successor of one that died. */
   readonly #earlier: readonly number[]
@@ -85,8 +94,10 @@ export class SipServer {
       sender,
       wayOf: options.wayOf,
       tokens: new FlowTokens(options.routeKey),
+      isPeer: (way): boolean => proof.isPeer(way),
       connect: options.connect,
     })
+    const contacts = new Contacts({ location: options.location, hops, epoch, now })
     const { realm } = config.registrar
     const authenticator = new Authenticator({
       realm,
@@ -103,25 +114,26 @@ export class SipServer {
         return given === meant || (uri !== null && identity.serves(uri))
       },
     })
+    const proof = new SenderProof({
+      authenticator,
+      peers: sip.peers.length === 0 ? null : networksOf(sip.peers),
+      trustFlows: sip.trust_flows,
+      aor,
+      row,
+    })
+    const isPeer = (way: Way) => proof.isPeer(way)
+    const silo = config.silo.enabled ? new LaneSilo({ config: config.silo, keep: options.keep, isPeer, now }) : null
     const route = new RequestRoute({
       identity,
       hops,
-      location: options.location,
-      registrar: new Registrar({ lane, epoch, commit: options.commit, aor, registered: closedDoor.registered }),
-      proof: new SenderProof({
-        authenticator,
-        peers: sip.peers.length === 0 ? null : networksOf(sip.peers),
-        trustFlows: sip.trust_flows,
-        aor,
-        row,
-      }),
-      door: closedDoor,
+      contacts,
+      registrar: new Registrar({ lane, epoch, commit: options.commit, aor }),
+      proof,
+      door: silo ?? closedDoor,
       isUser: (username) => isUser(username, realm, sources, auth.ephemeral !== undefined),
       recordRoute: sip.record_route,
       maxMessageUdp: sip.max_message_udp,
-      epoch,
       row,
-      now,
     })
     this.#layer = new TransactionLayer({
       wheel: this.#wheel,
@@ -145,6 +157,13 @@ export class SipServer {
       },
     })
     route.attach(this.#layer, this.#proxy)
+    this.#silo = silo
+    this.#agent = new UserAgentClient({
+      proxy: this.#proxy,
+      contacts,
+      identity,
+      parse: (octets) => parser.parseDatagram(octets) as SipRequest,
+    })
     this.#endpoint = new SipEndpoint({
       lane,
       lanes,
@@ -185,6 +204,20 @@ export class SipServer {
   /** A response that another lane has read. */
   handed(address: Address, octets: number): void {
     this.#endpoint.handed(address, octets)
+  }
+
+  /** Sends a message of the silo to its owner; resolves with what became of it. */
+  deliver(order: DeliveryOrder): Promise<DeliveryOutcome> {
+    const { target } = order
+    const message = this.#silo!.deliveryOf(order)
+    return target.kind === 'contact'
+      ? this.#agent.toContact(target.aor, target.contact, message)
+      : this.#agent.toAddressee(message)
+  }
+
+  /** Sends a notice, whatever becomes of it. */
+  send(message: OutgoingMessage): void {
+    void this.#agent.toAddressee(message)
   }
 
   /** A connection has closed: no answer comes on it any more (S-49, S-71). */

@@ -13,12 +13,25 @@ export interface ServerCertificates {
   readonly rejectUnauthorized: false
 }
 
+/** A certificate file that cannot be used, and the key that names it: of a listener, or `ca` of `tls`. */
+export class CertificateError extends SilopathError {
+  readonly key: CertificateKey
+
+  constructor(key: CertificateKey, message: string, options?: ErrorOptions) {
+    super('CONFIG_INVALID', message, options)
+    this.key = key
+  }
+}
+
+export type CertificateKey = 'cert' | 'key' | 'client_ca' | 'ca'
+
 /**
  * Reads the certificate files of a listener.
- * @throws SilopathError CONFIG_INVALID
+ * @throws CertificateError
  */
 export function readCertificates({ url, cert, key, client_ca }: ListenConfig): ServerCertificates {
-  const read = (path: string | undefined, name: string) => readPem(path, `${name} of listener ${url}`)
+  const nameOf = (name: CertificateKey) => `${name} of listener ${url}`
+  const read = (path: string | undefined, name: CertificateKey) => readPem(path, name, nameOf(name))
   const certificates = {
     cert: read(cert, 'cert'),
     key: read(key, 'key'),
@@ -27,50 +40,50 @@ export function readCertificates({ url, cert, key, client_ca }: ListenConfig): S
     requestCert: client_ca !== undefined,
     rejectUnauthorized: false as const,
   }
-  check(certificates, `cert, key and client_ca of listener ${url}`)
+  // One after the other: OpenSSL does not say which of them it means.
+  check({ cert: certificates.cert }, 'cert', nameOf('cert'))
+  check({ cert: certificates.cert, key: certificates.key }, 'key', nameOf('key'))
+  if (certificates.ca !== undefined) check({ ca: certificates.ca }, 'client_ca', nameOf('client_ca'))
   return certificates
 }
 
 /**
  * What connections that we make trust and show: the well-known CAs and the operator's, and the certificate of our first
  * listener that has one, as relays know each other by it (R-1).
- * @throws SilopathError CONFIG_INVALID
+ * @throws CertificateError
  */
 export function readClientContext({ tls, listen }: Config): SecureContextOptions {
   const own = listen.find(({ cert }) => cert !== undefined)
   const { cert, key } = own === undefined ? {} : readCertificates(own)
   const options = {
-    ...(tls.ca !== undefined && { ca: [...rootCertificates, readPem(tls.ca, 'tls.ca').toString()] }),
+    ...(tls.ca !== undefined && { ca: [...rootCertificates, readPem(tls.ca, 'ca', 'tls.ca').toString()] }),
     ...(cert !== undefined && { cert, key }),
   }
-  check(options, 'tls.ca')
+  check(options, 'ca', 'tls.ca')
   return options
 }
 
-function readPem(path: string | undefined, what: string): Buffer {
-  if (path === undefined) throw new SilopathError('CONFIG_INVALID', `${what} is missing. Remedy: name a PEM file`)
+function readPem(path: string | undefined, key: CertificateKey, what: string): Buffer {
+  if (path === undefined) throw new CertificateError(key, `${what} is missing. Remedy: name a PEM file`)
   let octets: Buffer
   try {
     octets = readFileSync(path)
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException
     const message = `${what}: ${path} cannot be read (${code}). Remedy: name a file that this user may read`
-    throw new SilopathError('CONFIG_INVALID', message, { cause })
+    throw new CertificateError(key, message, { cause })
   }
   if (octets.includes('-----BEGIN ')) return octets
-  throw new SilopathError(
-    'CONFIG_INVALID',
-    `${what}: ${path} is not PEM. Remedy: convert it (openssl x509, openssl pkey)`,
-  )
+  throw new CertificateError(key, `${what}: ${path} is not PEM. Remedy: convert it (openssl x509, openssl pkey)`)
 }
 
 /** OpenSSL's words name no secret, only what does not fit. */
-function check(options: SecureContextOptions, what: string): void {
+function check(options: SecureContextOptions, key: CertificateKey, what: string): void {
   try {
     createSecureContext(options)
   } catch (cause) {
     const { message } = cause as Error
     const remedy = 'Remedy: a certificate and the unencrypted private key that belongs to it'
-    throw new SilopathError('CONFIG_INVALID', `${what} cannot be used (${message}). ${remedy}`, { cause })
+    throw new CertificateError(key, `${what} cannot be used (${message}). ${remedy}`, { cause })
   }
 }

@@ -424,7 +424,8 @@ export class Transport {
   }
 
   #closeToLane(connection: Connection): void {
-    if (connection.closedToLane) return
+    // A lane that goes on answering who only sends no more hears once again when the connection is gone.
+    if (connection.closedToLane && (!connection.gone || connection.released)) return
     connection.closedToLane = true
     if (this.#suspended.has(connection.lane)) return
     const feed = this.#feeds[connection.lane]!

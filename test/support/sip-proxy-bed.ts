@@ -73,6 +73,8 @@ export class ProxyBed {
   readonly hosts = new Map<string, readonly Hop[] | Promise<readonly Hop[]>>()
   /** Channels by `transport address`; those that are not here cannot be opened. */
   readonly channels = new Map<string, SipChannel | Promise<SipChannel | null>>()
+  /** Channels to those who are trusted to say who others are. */
+  readonly trusted = new Set<SipChannel>()
   /** Hops that the proxy wanted opened, in order. */
   readonly opened: string[] = []
   readonly identity: ProxyIdentity = {
@@ -101,6 +103,7 @@ export class ProxyBed {
           this.opened.push(`${transport} ${address}`)
           return this.channels.get(`${transport} ${address}`) ?? null
         },
+        isTrusted: (channel) => this.trusted.has(channel),
         viaFor: (channel) => `SIP/2.0/${channel.reliable ? 'TCP' : 'UDP'} ${self}`,
         recordRouteFor: (_request, incoming, outgoing) =>
           incoming.reliable === outgoing.reliable

@@ -16,7 +16,7 @@ interface MessageBase {
   /** The whole message, start line to last body octet; what a datagram had beyond Content-Length is cut off (S-5). */
   readonly octets: Buffer
   /** Where everything is in `octets`, as laid out in kernel/sip-record.ts: for those who rewrite messages. */
-  readonly index: Int32Array
+  readonly index: readonly number[]
   /** The first fault that S-1 … S-13 make a receiver answer or drop the message for; null: well formed where it matters. */
   readonly problem: SipProblem | null
   /** First value line of a header, unfolded (S-2); null when there is none. Compact forms count (S-4). */

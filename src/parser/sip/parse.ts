@@ -45,6 +45,9 @@ export const SIP_WORK_OCTETS = 393_216
 /** Longest message that fits the area. */
 export const SIP_MESSAGE_MAX = SIP_WORK_OCTETS - SIP_INDEX_OCTETS - 64
 
+/** What INVITE and INFO begin with. */
+const LETTER_I = 73
+
 /** Indexes messages where they lie in shared memory, and makes views of copies of them. */
 export class SipIndexer {
   /** Address for the octets of a message that is elsewhere: room for SIP_MESSAGE_MAX of them. */
@@ -52,12 +55,14 @@ export class SipIndexer {
   readonly #kernel: Kernel
   readonly #index: Address
   readonly #words: Int32Array
+  readonly #octets: Buffer
 
   /** @param work address of SIP_WORK_OCTETS octets, 16-octet aligned, that nobody else uses */
   constructor(kernel: Kernel, work: Address, limits: SipLimits) {
     assert(limits.head + limits.body <= SIP_MESSAGE_MAX && limits.headers <= SIP_HEADERS_MAX)
     this.#kernel = kernel
     this.#index = work
+    this.#octets = Buffer.from(kernel.octets.buffer as ArrayBuffer)
     this.#words = kernel.words.subarray(work >> 2, (work + SIP_INDEX_OCTETS) >> 2)
     this.area = (work + SIP_INDEX_OCTETS) as Address
     const words = this.#words
@@ -82,10 +87,16 @@ export class SipIndexer {
   message(): SipMessage {
     const words = this.#words
     const start = words[SI_START]!
-    // Not from a pool of Node's: a message that is kept for long keeps nothing but itself.
-    const octets = Buffer.allocUnsafeSlow(words[SI_END]!)
-    octets.set(this.#kernel.octets.subarray(start, start + octets.length))
-    return viewOf(octets, words.slice(0, SI_TABLE + words[SI_HEADER_COUNT]! * SIP_HEADER_WORDS))
+    const length = words[SI_END]!
+    // An INVITE may be kept for minutes: not in a pool of Node's, of which it would keep more than itself.
+    const isKept = this.#octets[start] === LETTER_I
+    const octets = isKept ? Buffer.allocUnsafeSlow(length) : Buffer.allocUnsafe(length)
+    this.#octets.copy(octets, 0, start, start + length)
+    // An array of small numbers lies in V8's young space, and costs a fraction of a typed array.
+    const index: number[] = []
+    const end = SI_TABLE + words[SI_HEADER_COUNT]! * SIP_HEADER_WORDS
+    for (let i = 0; i < end; i++) index.push(words[i]!)
+    return viewOf(octets, index)
   }
 }
 

@@ -76,7 +76,7 @@ function readNameAddrs(values: readonly string[]): Values<NameAddr> {
 /** A message on its octets and their index: all that requests and responses have in common. */
 abstract class MessageView {
   readonly octets: Buffer
-  readonly index: Int32Array
+  readonly index: readonly number[]
   abstract readonly kind: 'request' | 'response'
   /** The head as text, if it is all ASCII: values are cut from it. */
   #ascii: string | null | undefined
@@ -90,7 +90,7 @@ abstract class MessageView {
   #contacts: (Values<NameAddr> & { readonly star: boolean }) | undefined
   #routes: Values<NameAddr> | undefined
 
-  constructor(octets: Buffer, index: Int32Array) {
+  constructor(octets: Buffer, index: readonly number[]) {
     this.octets = octets
     this.index = index
   }
@@ -208,8 +208,10 @@ abstract class MessageView {
 
   protected text(start: number, length: number): string {
     if (this.#ascii === undefined) {
-      const head = this.octets.subarray(0, this.index[SI_HEAD_END]!)
-      this.#ascii = isAscii(head) ? head.toString('latin1') : null
+      const end = this.index[SI_HEAD_END]!
+      // Mostly the body is as well, and need not be left out.
+      const ascii = isAscii(this.octets) || isAscii(this.octets.subarray(0, end))
+      this.#ascii = ascii ? this.octets.toString('latin1', 0, end) : null
     }
     if (this.#ascii !== null) return this.#ascii.slice(start, start + length)
     return this.octets.toString('utf8', start, start + length)
@@ -287,7 +289,7 @@ class RequestView extends MessageView implements SipRequest {
   readonly requestUri: string
   #uri: SipUri | null | undefined
 
-  constructor(octets: Buffer, index: Int32Array) {
+  constructor(octets: Buffer, index: readonly number[]) {
     super(octets, index)
     this.method = this.text(0, index[SI_METHOD_LENGTH]!)
     this.requestUri = this.text(index[SI_URI]!, index[SI_URI_LENGTH]!)
@@ -338,7 +340,7 @@ class ResponseView extends MessageView implements SipResponse {
   readonly status: number
   #reason: string | undefined
 
-  constructor(octets: Buffer, index: Int32Array) {
+  constructor(octets: Buffer, index: readonly number[]) {
     super(octets, index)
     this.status = index[SI_STATUS]!
   }
@@ -357,6 +359,6 @@ class ResponseView extends MessageView implements SipResponse {
  * A view of the message that `octets` are, as the kernel has indexed it. Octets without a start line of SIP count as a
  * request of no method (`not-sip`).
  */
-export function viewOf(octets: Buffer, index: Int32Array): SipMessage {
+export function viewOf(octets: Buffer, index: readonly number[]): SipMessage {
   return index[SI_KIND] === SIP_RESPONSE ? new ResponseView(octets, index) : new RequestView(octets, index)
 }

@@ -8,6 +8,7 @@ import { type TimerOwner, type TimerWheel, WheelTimer } from '../timer-wheel.ts'
 import type { SipChannel } from '../transactions/channel.ts'
 import type { ClientTransaction, ClientUser } from '../transactions/transaction.ts'
 import type { TransactionLayer } from '../transactions/transaction-layer.ts'
+import { untoldIdentities } from './asserted-identity.ts'
 import {
   answered,
   type Failure,
@@ -82,8 +83,8 @@ export interface Forwarding {
   readonly request: SipRequest
   readonly routed: Routed
   readonly loopHash: string
-  /** The channel that the request has come by. */
-  readonly incoming: SipChannel
+  /** The channel that the request has come by; null: it is one of our own, and so is what answers it. */
+  readonly incoming: SipChannel | null
   readonly recordRoute: boolean
 }
 
@@ -100,9 +101,14 @@ export interface BranchUser {
 const headerOctets = 160
 
 /** A request as it goes out (S-44, RFC 3261 16.6). */
-export function compose(forwarding: Forwarding, next: NextHop, channel: SipChannel, tools: ProxyTools): Buffer {
-  const { request, recordRoute, incoming, loopHash } = forwarding
-  const branch = makeBranch(tools.lane, loopHash)
+export function compose(
+  forwarding: Forwarding,
+  next: NextHop,
+  channel: SipChannel,
+  branch: string,
+  tools: ProxyTools,
+): Buffer {
+  const { request, recordRoute, incoming } = forwarding
   const { maxForwards } = request
   const edits: { -readonly [Key in keyof Edits]: Edits[Key] } = {
     prependVia: `${tools.hops.viaFor(channel)};branch=${branch}`,
@@ -111,7 +117,11 @@ export function compose(forwarding: Forwarding, next: NextHop, channel: SipChann
   if (next.requestUri !== request.requestUri) edits.requestUri = next.requestUri
   if (next.prepended.length > 0) edits.prependRoutes = next.prepended
   if (next.routes !== null) edits.replaceRoutes = next.routes
-  if (recordRoute) edits.prependRecordRoute = tools.hops.recordRouteFor(request, incoming, channel)
+  if (recordRoute && incoming !== null) {
+    edits.prependRecordRoute = tools.hops.recordRouteFor(request, incoming, channel)
+  }
+  const untold = untoldIdentities(request, incoming, channel, tools.hops)
+  if (untold.length > 0) edits.remove = untold
   // S-5: on a stream it is the only thing that says where the message ends.
   if (channel.reliable && request.header('Content-Length') === null) edits.contentLength = request.body.length
   return rewrite(request, edits)
@@ -150,6 +160,8 @@ export class ClientBranch implements ClientUser, TimerOwner {
   #attempts = 0
   #state: BranchState = 'opening'
   #client: ClientTransaction | null = null
+  /** An INVITE as it was sent last. */
+  #invite: SipRequest | null = null
   #cancelled = false
   #cancelSent = false
   /** Timer C; after a CANCEL the wait for its effect. */
@@ -279,22 +291,26 @@ export class ClientBranch implements ClientUser, TimerOwner {
   }
 
   #send(channel: SipChannel): void {
-    const { layer, wheel, settings, parse, waiting } = this.#tools
+    const { lane, layer, wheel, settings, parse, waiting } = this.#tools
     const next = this.#next!
-    if (!fits(channel, this.#forwarding.request.method, octetsOf(this.#forwarding, next))) {
+    const { method } = this.#forwarding.request
+    if (!fits(channel, method, octetsOf(this.#forwarding, next))) {
       this.#attemptFailed(tooLarge)
       return
     }
-    const request = parse(compose(this.#forwarding, next, channel, this.#tools)) as SipRequest
+    const branch = makeBranch(lane, this.#forwarding.loopHash)
+    const octets = compose(this.#forwarding, next, channel, branch, this.#tools)
+    // Of others than INVITE nothing is made any more: they need not be read again.
+    if (this.#isInvite) this.#invite = parse(octets) as SipRequest
     this.#state = 'pending'
     if (this.#isInvite) wheel.start(this.#timer, settings.timerCMs) // S-44, S-48
     waiting.add(channel, this)
-    this.#client = layer.sendRequest(request, channel, this)
+    this.#client = layer.sendRequest(this.#invite ?? { octets, method, branch }, channel, this)
   }
 
   /** A response that has only our Via was for us, not to be forwarded (S-23). */
   #isForwardable(response: SipResponse): boolean {
-    return response.vias.length > 1
+    return this.#forwarding.incoming === null || response.vias.length > 1
   }
 
   #proceed(response: SipResponse): void {
@@ -313,7 +329,7 @@ export class ClientBranch implements ClientUser, TimerOwner {
     this.#cancelSent = true
     counters.cancels++
     wheel.start(this.#timer, settings.cancelWaitMs)
-    layer.sendRequest(parse(cancelFor(client.request)) as SipRequest, client.channel, deaf)
+    layer.sendRequest(parse(cancelFor(this.#invite!)) as SipRequest, client.channel, deaf)
   }
 
   /** Goes on with the next hop or flow, if there is one that may be tried. */

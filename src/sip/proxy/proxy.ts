@@ -3,8 +3,10 @@ import type { SipRequest } from '../../parser/sip/message.ts'
 import type { SipChannel } from '../transactions/channel.ts'
 import type { ServerTransaction } from '../transactions/transaction.ts'
 import { localResponse } from './best-response.ts'
-import { loopHash } from './branch.ts'
+import { loopHash, makeBranch } from './branch.ts'
 import {
+  type BranchUser,
+  ClientBranch,
   compose,
   type Forwarding,
   octetsOf,
@@ -114,6 +116,22 @@ export class ProxyCore {
     context.start()
   }
 
+  /** Sends a request of our own to a target. `user` hears of it once, which may be before this returns. */
+  originate(request: SipRequest, target: Target, user: BranchUser): void {
+    const { requestUri, uri } = request
+    assert(uri !== null && request.method !== 'INVITE', 'a request that we have made ourselves')
+    const routed: Routed = {
+      kind: 'routed',
+      requestUri,
+      uri,
+      routes: [],
+      untouched: true,
+      destination: target.destination,
+    }
+    const forwarding: Forwarding = { request, routed, loopHash: loopHash(request), incoming: null, recordRoute: false }
+    new ClientBranch(target, forwarding, user, this.#tools).start()
+  }
+
   /** Answers a CANCEL, and cancels the INVITE that it is for (S-50); `invite` as the transaction layer gives it. */
   cancel(cancel: ServerTransaction, invite: ServerTransaction | null): void {
     const status = invite === null ? 481 : 200
@@ -143,7 +161,9 @@ export class ProxyCore {
       this.counters.acksDropped++
       return
     }
-    const send = (channel: SipChannel | null) => channel?.send(compose(forwarding, next, channel, this.#tools)) === true
+    const { lane } = this.#tools
+    const send = (channel: SipChannel | null) =>
+      channel?.send(compose(forwarding, next, channel, makeBranch(lane, forwarding.loopHash), this.#tools)) === true
     this.#acksWaiting++
     const sent =
       target.destination.kind === 'flow'

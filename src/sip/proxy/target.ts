@@ -23,6 +23,8 @@ export interface Target {
 export interface HopOpener {
   /** A channel to a hop, by a connection that there is or a new one; null: none can be had. Never rejects. */
   open(hop: Hop): SipChannel | null | Promise<SipChannel | null>
+  /** Whether who is at the other end is trusted to say who others are, and to keep it to itself (S-55). */
+  isTrusted(channel: SipChannel): boolean
   /** Protocol and sent-by of our Via on what goes out by a channel, such as `SIP/2.0/TCP relay.test:5060` (S-20). */
   viaFor(channel: SipChannel): string
   /**

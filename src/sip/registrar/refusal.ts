@@ -5,6 +5,8 @@ export const refusals = {
   /** To is no sip or sips URI (S-60). */
   'bad-to': { status: 400, phrase: 'Bad To' },
   'bad-contact': { status: 400, phrase: 'Bad Contact' },
+  /** A contact without TLS for a sips AoR (S-72). */
+  'insecure-contact': { status: 400, phrase: 'Contact Is Not Secure' },
   /** `*` without Expires 0 (S-61). */
   'bad-wildcard': { status: 400, phrase: 'Contact * Without Expires 0' },
   /** Several contacts to register, one of them for a flow (S-69). */

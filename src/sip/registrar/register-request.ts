@@ -9,6 +9,8 @@ import { type RegisterRefusal, refusal } from './refusal.ts'
 /** Where a REGISTER came from. */
 export interface RegisterSource {
   readonly flow: Flow
+  /** The flow is TLS. */
+  readonly secure: boolean
   /** Address and port it came from, for the eyes of operators. */
   readonly received: string
 }
@@ -79,7 +81,11 @@ export function registerRequestOf(
     for (const contact of request.contacts) {
       // A contact that no SIP request could ever be sent to.
       if (contact.uri === null) return refusal('bad-contact')
-      contacts.push(contactOf(contact, request.expires, allowed))
+      const read = contactOf(contact, request.expires, allowed)
+      const insecure = to.uri.scheme === 'sips' && contact.uri.scheme !== 'sips' && !source.secure
+      // S-72; who takes one away puts nobody at risk.
+      if (insecure && read.expires !== 0) return refusal('insecure-contact')
+      contacts.push(read)
     }
   }
   const path = request.paths.map(({ text }) => text)

@@ -4,6 +4,7 @@ import type { SipRequest } from '../../parser/sip/message.ts'
 import type { SipUri } from '../../parser/sip/uri.ts'
 import type { Flow } from '../../store/location-store.ts'
 import type { SipStream } from '../endpoint.ts'
+import { isSecureTransport } from '../identity.ts'
 import { randomToken } from '../proxy/branch.ts'
 import type { ServerTransaction } from '../transactions/transaction.ts'
 import type { RegisterAnswer } from './location.ts'
@@ -20,8 +21,6 @@ export interface RegistrarOptions {
   readonly commit: (request: RegisterRequest) => Promise<RegisterAnswer>
   /** The AoR that a URI of ours stands for. */
   readonly aor: (uri: SipUri) => string
-  /** Contacts were added or refreshed for the AoR: what was stored for it can be delivered. */
-  readonly registered: (aor: string) => void
 }
 
 /** Answers REGISTERs for our domains once it is known who sends them (S-60, from step 5 on). */
@@ -42,7 +41,7 @@ export class Registrar {
    * @param proved whether the sender has shown to be allowed to act for that AoR: its connection then is
    */
   async register(server: ServerTransaction, stream: SipStream, proved: boolean): Promise<void> {
-    const { commit, aor, registered } = this.#options
+    const { commit, aor } = this.#options
     const { request } = server
     const read = registerRequestOf(request, this.#source(stream), aor)
     if (!read.ok) {
@@ -50,12 +49,8 @@ export class Registrar {
       return
     }
     const answer = await commit(read.value)
-    if (answer.status === 200) {
-      if (proved) stream.prove(read.value.aor)
-    }
+    if (answer.status === 200 && proved) stream.prove(read.value.aor)
     this.#answer(server, answer.status, answer.reason, answer.headers)
-    const { changes } = answer
-    if (changes !== null && changes.added + changes.refreshed > 0) registered(read.value.aor)
   }
 
   #answer(server: ServerTransaction, status: number, reason: string, headers: RegisterAnswer['headers']): void {
@@ -68,6 +63,6 @@ export class Registrar {
       way.connection !== 0
         ? { kind: 'connection', connection: way.connection, lane, epoch }
         : { kind: 'udp', listener: way.listener, address: way.address, port: way.port }
-    return { flow, received: `${way.transport}:${way.address}:${way.port}` }
+    return { flow, secure: isSecureTransport(way.transport), received: `${way.transport}:${way.address}:${way.port}` }
   }
 }

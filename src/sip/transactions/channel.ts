@@ -9,4 +9,7 @@ export interface SipChannel {
    * @returns false when it cannot be sent, now or ever
    */
   send(octets: Uint8Array): boolean
+  /** A server transaction begins whose answers go this way, and one has ended: in between the way is kept open (S-22). */
+  hold?(): void
+  release?(): void
 }

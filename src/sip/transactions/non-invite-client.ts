@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import type { SipRequest, SipResponse } from '../../parser/sip/message.ts'
+import type { SipResponse } from '../../parser/sip/message.ts'
 import { type TimerOwner, WheelTimer } from '../timer-wheel.ts'
 import type { SipChannel } from './channel.ts'
 import type { ClientTransaction, ClientUser, NonInviteClientState, TransactionContext } from './transaction.ts'
@@ -30,24 +30,20 @@ export class NonInviteClientTransaction implements ClientTransaction, TimerOwner
   readonly #timerE = new WheelTimer(this)
   /** F, then K. */
   readonly #limit = new WheelTimer(this)
-  #request: SipRequest | null
+  /** The request; null once copies of its final response are all that is waited for. */
+  #octets: Buffer | null
   #state: NonInviteClientState = 'trying'
   /** The request could not even be sent: its user hears of it by the wheel's next tick, and of nothing else. */
   #unsent = false
   #intervalMs: number
 
-  constructor(key: string, request: SipRequest, channel: SipChannel, user: ClientUser, context: TransactionContext) {
+  constructor(key: string, octets: Buffer, channel: SipChannel, user: ClientUser, context: TransactionContext) {
     this.key = key
-    this.#request = request
+    this.#octets = octets
     this.channel = channel
     this.#user = user
     this.#context = context
     this.#intervalMs = context.timers.e
-  }
-
-  get request(): SipRequest {
-    assert(this.#request !== null, 'a request is forgotten once it has been answered')
-    return this.#request
   }
 
   get state(): NonInviteClientState {
@@ -59,7 +55,7 @@ export class NonInviteClientTransaction implements ClientTransaction, TimerOwner
     const { wheel, timers } = this.#context
     wheel.start(this.#limit, timers.f)
     if (!this.channel.reliable) wheel.start(this.#timerE, this.#intervalMs)
-    if (this.channel.send(this.request.octets)) return
+    if (this.channel.send(this.#octets!)) return
     this.#unsent = true
     wheel.cancel(this.#timerE)
     wheel.start(this.#limit, 0)
@@ -124,7 +120,7 @@ export class NonInviteClientTransaction implements ClientTransaction, TimerOwner
       wheel.cancel(this.#timerE)
       wheel.start(this.#limit, timers.k)
       // While copies are absorbed, nothing that the user holds on to is needed.
-      this.#request = null
+      this.#octets = null
       this.#user = nobody
     }
     user.response(response)
@@ -136,7 +132,7 @@ export class NonInviteClientTransaction implements ClientTransaction, TimerOwner
     // S-34: once there is a provisional response, a copy every T2 is enough.
     this.#intervalMs = this.#state === 'proceeding' ? timers.t2 : Math.min(this.#intervalMs * 2, timers.t2)
     wheel.start(this.#timerE, this.#intervalMs)
-    if (this.channel.send(this.request.octets)) counters.retransmissionsSent++
+    if (this.channel.send(this.#octets!)) counters.retransmissionsSent++
     else this.transportFailed()
   }
 

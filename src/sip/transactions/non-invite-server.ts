@@ -1,14 +1,15 @@
 import assert from 'node:assert/strict'
 import type { SipRequest } from '../../parser/sip/message.ts'
 import { type TimerOwner, WheelTimer } from '../timer-wheel.ts'
+import type { Remembered } from './answered-requests.ts'
 import type { SipChannel } from './channel.ts'
 import type {
   NonInviteServerState,
   RespondOutcome,
+  ServerContext,
   ServerEnding,
   ServerTransaction,
   ServerUser,
-  TransactionContext,
 } from './transaction.ts'
 import { trying } from './trying.ts'
 
@@ -36,18 +37,19 @@ export class NonInviteServerTransaction implements ServerTransaction, TimerOwner
   readonly key: string
   readonly channel: SipChannel
   user: ServerUser | null = null
-  readonly #context: TransactionContext
-  /** The wait for the 100, then for the client to give up; J. */
+  readonly #context: ServerContext
+  /** The wait for the 100, then for the client to give up. */
   readonly #timer = new WheelTimer(this)
   /** What is left of 64*T1 when the 100 falls due; 0 from then on. */
   #patienceMs: number
   #state: NonInviteServerState = 'trying'
   #request: SipRequest | null
+  /** The 100. */
   #response: Buffer | null = null
-  /** The final response as text, a character an octet: while copies are waited for nothing else is kept. */
-  #final: string | null = null
+  /** Once it is answered over UDP: whoever answers copies in its place. */
+  #remembered: Remembered | null = null
 
-  constructor(key: string, request: SipRequest, channel: SipChannel, context: TransactionContext) {
+  constructor(key: string, request: SipRequest, channel: SipChannel, context: ServerContext) {
     const { wheel, timers } = context
     this.key = key
     this.#request = request
@@ -63,7 +65,7 @@ export class NonInviteServerTransaction implements ServerTransaction, TimerOwner
   }
 
   get state(): NonInviteServerState {
-    return this.#state
+    return this.#remembered?.over ? 'terminated' : this.#state
   }
 
   respond(octets: Buffer, status: number): RespondOutcome {
@@ -74,19 +76,16 @@ export class NonInviteServerTransaction implements ServerTransaction, TimerOwner
     return this.#proceed(octets)
   }
 
-  /** The same request has come again. */
+  /** The same request has come again, before it was answered. */
   receiveCopy(): void {
     const { counters } = this.#context
     counters.retransmissionsAbsorbed++
-    const response = this.#final === null ? this.#response : Buffer.from(this.#final, 'latin1')
-    if (response !== null && this.#send(response) === 'sent') counters.retransmissionsSent++
+    if (this.#response !== null && this.#send(this.#response) === 'sent') counters.retransmissionsSent++
   }
 
-  expired(_timer: WheelTimer): void {
+  expired(): void {
     const { wheel, counters } = this.#context
-    if (this.#state === 'completed')
-      this.#end('finished') // Timer J
-    else if (this.#patienceMs > 0) {
+    if (this.#patienceMs > 0) {
       wheel.start(this.#timer, this.#patienceMs)
       this.#patienceMs = 0
       if (this.#state === 'trying') this.#proceed(trying(this.request)) // S-36: now it is a must
@@ -97,7 +96,11 @@ export class NonInviteServerTransaction implements ServerTransaction, TimerOwner
   }
 
   terminate(): void {
-    if (this.#state !== 'terminated') this.#end('finished')
+    if (this.state === 'terminated') return
+    if (this.#state === 'completed') {
+      this.#state = 'terminated'
+      this.#context.forget(this.key)
+    } else this.#end('finished')
   }
 
   #proceed(octets: Buffer): RespondOutcome {
@@ -107,22 +110,20 @@ export class NonInviteServerTransaction implements ServerTransaction, TimerOwner
   }
 
   #complete(octets: Buffer, status: number): RespondOutcome {
-    const { wheel, timers } = this.#context
     if (status === 408) return 'ignored' // S-36: its client times out by itself, at that very moment
     this.#state = 'completed'
     const outcome = this.#send(octets)
     if (this.channel.reliable)
       this.#end('finished') // J is 0
-    else {
-      wheel.start(this.#timer, timers.j)
-      this.#remain(octets)
-    }
+    else this.#remain(octets)
     return outcome
   }
 
-  /** For 32 s copies are answered (S-34): of a busy server's requests of that time nothing can be kept but the answers. */
+  /** Until Timer J copies are answered (S-34): of all that is here nothing but the answer is needed for that. */
   #remain(octets: Buffer): void {
-    this.#final = octets.toString('latin1')
+    const { wheel, remember } = this.#context
+    wheel.cancel(this.#timer)
+    this.#remembered = remember(this, octets)
     this.#response = null
     this.#request = null
     const { user } = this

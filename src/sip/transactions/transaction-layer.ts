@@ -4,6 +4,7 @@ import { response } from '../../parser/sip/encoder.ts'
 import type { SipMessage, SipRequest, SipResponse } from '../../parser/sip/message.ts'
 import type { Via } from '../../parser/sip/values.ts'
 import type { TimerWheel } from '../timer-wheel.ts'
+import { AnsweredRequests } from './answered-requests.ts'
 import type { SipChannel } from './channel.ts'
 import { InviteClientTransaction } from './invite-client.ts'
 import { InviteServerTransaction } from './invite-server.ts'
@@ -14,9 +15,12 @@ import { type BaseTimers, defaultBaseTimers, timersOf } from './timers.ts'
 import type {
   ClientTransaction,
   ClientUser,
+  SentRequest,
+  ServerContext,
   ServerTransaction,
   TransactionContext,
   TransactionCounters,
+  TransactionKind,
 } from './transaction.ts'
 
 /** What a client that was refused waits before it comes back, seconds. */
@@ -56,11 +60,13 @@ export class TransactionLayer {
   readonly #maxTransactions: number
   readonly #servers = new Map<string, Server>()
   readonly #clients = new Map<string, Client>()
-  /** Requests that a core answers itself, by what their merged copies share (S-38). */
-  readonly #merging = new Map<string, ServerTransaction>()
-  /** What each of them shares: it is needed longer than the request is kept. */
-  readonly #mergeKeys = new Map<ServerTransaction, string>()
-  readonly #serverContext: TransactionContext
+  /** Servers that have answered over UDP. */
+  readonly #answered: AnsweredRequests
+  /** Transactions of requests that a core answers itself, by what their merged copies share (S-38). */
+  readonly #merging = new Map<string, string>()
+  /** What each of them shares, by transaction: it is needed longer than the request is kept. */
+  readonly #mergeKeys = new Map<string, string>()
+  readonly #serverContext: ServerContext
   readonly #clientContext: TransactionContext
   /** To tag of the 503s that no transaction knows of: the ACKs for them are told by it, and go nowhere. */
   readonly #refusalTag = randomBytes(8).toString('hex')
@@ -80,14 +86,21 @@ export class TransactionLayer {
     assert(maxTransactions > 0, 'no room for transactions')
     this.#user = user
     this.#maxTransactions = maxTransactions
-    const shared = { wheel, timers: timersOf(options.timers ?? defaultBaseTimers), counters: this.counters }
+    const timers = timersOf(options.timers ?? defaultBaseTimers)
+    const shared = { wheel, timers, counters: this.counters }
+    this.#answered = new AnsweredRequests(wheel, timers.j, (key) => this.#serverEnded('non-invite-server', key))
     this.#serverContext = {
       ...shared,
-      ended: ({ kind, key }) => {
-        this.counters.open[kind]--
-        if (this.#merging.size > 0) this.#forgetMerging(key)
+      ended: ({ kind, key, channel }) => {
         this.#servers.delete(key)
+        this.#serverEnded(kind, key)
+        channel.release?.()
       },
+      remember: ({ key, channel }, octets) => {
+        this.#servers.delete(key)
+        return this.#answered.remember(key, octets, channel)
+      },
+      forget: (key) => this.#answered.forget(key),
     }
     this.#clientContext = {
       ...shared,
@@ -100,7 +113,7 @@ export class TransactionLayer {
 
   /** Open transactions of all kinds. */
   get size(): number {
-    return this.#servers.size + this.#clients.size
+    return this.#servers.size + this.#answered.size + this.#clients.size
   }
 
   get full(): boolean {
@@ -121,14 +134,16 @@ export class TransactionLayer {
    *
    * @param request as it goes out, our Via with a new branch on top
    */
-  sendRequest(request: SipRequest, channel: SipChannel, user: ClientUser): ClientTransaction {
-    const branch = request.topVia?.branch ?? null
-    assert(branch !== null && request.cseq !== null, 'a request that no response could be matched with')
+  sendRequest(request: SipRequest | SentRequest, channel: SipChannel, user: ClientUser): ClientTransaction {
+    const branch = 'branch' in request ? request.branch : branchOf(request)
     assert(request.method !== 'ACK', 'ACK has no transaction')
     const key = clientKey(branch, request.method)
     assert(!this.#clients.has(key), 'a branch is good for one transaction')
-    const Kind = request.method === 'INVITE' ? InviteClientTransaction : NonInviteClientTransaction
-    const client = new Kind(key, request, channel, user, this.#clientContext)
+    let client: InviteClientTransaction | NonInviteClientTransaction
+    if (request.method === 'INVITE') {
+      assert('kind' in request, 'of an INVITE its ACK and its CANCEL are made')
+      client = new InviteClientTransaction(key, request, channel, user, this.#clientContext)
+    } else client = new NonInviteClientTransaction(key, request.octets, channel, user, this.#clientContext)
     this.#clients.set(key, client)
     this.counters.open[client.kind]++
     client.start()
@@ -144,10 +159,10 @@ export class TransactionLayer {
     if (key === null || server.state === 'terminated') return false
     const first = this.#merging.get(key)
     if (first === undefined) {
-      this.#merging.set(key, server)
-      this.#mergeKeys.set(server, key)
+      this.#merging.set(key, server.key)
+      this.#mergeKeys.set(server.key, key)
     }
-    return first !== undefined && first !== server
+    return first !== undefined && first !== server.key
   }
 
   #receiveResponse(response: SipResponse): void {
@@ -166,6 +181,7 @@ export class TransactionLayer {
       open.receiveCopy()
       return
     }
+    if (this.#answerAgain(key)) return
     const cancelled = request.method === 'CANCEL' ? (this.#servers.get(keyOf(request, via, 'INVITE')) ?? null) : null
     // Who cancels gives room back, so that is never refused.
     if (this.full && cancelled === null) {
@@ -176,6 +192,7 @@ export class TransactionLayer {
     const server = new Kind(key, request, channel, this.#serverContext)
     this.#servers.set(key, server)
     this.counters.open[server.kind]++
+    channel.hold?.()
     if (request.method === 'CANCEL') this.#user.cancel(request, server, cancelled)
     else this.#user.request(request, server)
   }
@@ -206,13 +223,29 @@ export class TransactionLayer {
     if (!channel.send(refusal)) this.counters.transportErrors++
   }
 
-  #forgetMerging(key: string): void {
-    const ended = this.#servers.get(key)
-    const merge = ended === undefined ? undefined : this.#mergeKeys.get(ended)
-    if (ended === undefined || merge === undefined) return
-    this.#merging.delete(merge)
-    this.#mergeKeys.delete(ended)
+  /** Whether the request has been answered, and so has this copy of it (S-34). */
+  #answerAgain(key: string): boolean {
+    const outcome = this.#answered.repeat(key)
+    if (outcome === null) return false
+    this.counters.retransmissionsAbsorbed++
+    if (outcome === 'sent') this.counters.retransmissionsSent++
+    else this.counters.transportErrors++
+    return true
   }
+
+  #serverEnded(kind: TransactionKind, key: string): void {
+    this.counters.open[kind]--
+    const merge = this.#mergeKeys.size > 0 ? this.#mergeKeys.get(key) : undefined
+    if (merge === undefined) return
+    this.#merging.delete(merge)
+    this.#mergeKeys.delete(key)
+  }
+}
+
+function branchOf({ topVia, cseq }: SipRequest): string {
+  const branch = topVia?.branch ?? null
+  assert(branch !== null && cseq !== null, 'a request that no response could be matched with')
+  return branch
 }
 
 function keyOf(request: SipRequest, via: Via, method: string): string {

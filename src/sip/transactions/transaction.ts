@@ -1,5 +1,6 @@
 import type { SipRequest, SipResponse } from '../../parser/sip/message.ts'
 import type { TimerWheel } from '../timer-wheel.ts'
+import type { Remembered } from './answered-requests.ts'
 import type { SipChannel } from './channel.ts'
 import type { Timers } from './timers.ts'
 
@@ -35,6 +36,8 @@ export interface ServerUser {
 /** A request that somebody has sent us, and what it is answered with. */
 export interface ServerTransaction {
   readonly kind: 'invite-server' | 'non-invite-server'
+  /** What copies of the request are told by (S-30). */
+  readonly key: string
   readonly state: InviteServerState | NonInviteServerState
   /** Forgotten once a request other than INVITE has been answered. */
   readonly request: SipRequest
@@ -45,6 +48,14 @@ export interface ServerTransaction {
   respond(octets: Buffer, status: number): RespondOutcome
   /** Ends it without another word. A copy of the request that comes later is a new request. */
   terminate(): void
+}
+
+/** A request other than INVITE as it goes out: all that its transaction needs. */
+export interface SentRequest {
+  readonly octets: Buffer
+  readonly method: string
+  /** Of our Via, on top. */
+  readonly branch: string
 }
 
 /**
@@ -64,8 +75,6 @@ export interface ClientUser {
 export interface ClientTransaction {
   readonly kind: 'invite-client' | 'non-invite-client'
   readonly state: InviteClientState | NonInviteClientState
-  /** The request as sent, our Via on top. Forgotten once one other than INVITE has its final response. */
-  readonly request: SipRequest
   readonly channel: SipChannel
   /** The transport tells that what was sent has not arrived, or that no answer can come any more. */
   transportFailed(): void
@@ -103,5 +112,13 @@ export interface TransactionContext {
   readonly timers: Timers
   readonly counters: TransactionCounters
   /** The transaction has ended: forget it. */
-  ended(transaction: { readonly kind: TransactionKind; readonly key: string }): void
+  ended(transaction: { readonly kind: TransactionKind; readonly key: string; readonly channel: SipChannel }): void
+}
+
+/** What a server transaction needs of it besides. */
+export interface ServerContext extends TransactionContext {
+  /** The transaction has been answered, and needs no more than copies to be answered the same way until Timer J. */
+  readonly remember: (server: ServerTransaction, octets: Uint8Array) => Remembered
+  /** No copy is to be answered any more. */
+  readonly forget: (key: string) => void
 }

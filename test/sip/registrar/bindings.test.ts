@@ -30,7 +30,12 @@ describe('what a REGISTER makes of the bindings', () => {
     const flow = connectionFlow(7)
     const request = registerRequest(
       [contact('a', { params: ['q=0.5', 'methods="MESSAGE"'], q: 500, methods: ['MESSAGE'] })],
-      { path: ['<sip:edge;lr>'], userAgent: 'phone', source: { flow, received: '192.0.2.1:9' }, cseq: 7 },
+      {
+        path: ['<sip:edge;lr>'],
+        userAgent: 'phone',
+        source: { flow, secure: false, received: '192.0.2.1:9' },
+        cseq: 7,
+      },
     )
     expect(applied(nobody, request)).toEqual({
       bindings: [

@@ -10,7 +10,7 @@ import { aliceAor, connectionFlow, epoch } from '../../support/location-records.
 import { MemoryLocation } from '../../support/memory-location.ts'
 import { contact, flowContact, options, registerRequest } from './register-requests.ts'
 
-const over = (connection: number) => ({ flow: connectionFlow(connection), received: '192.0.2.7:40112' })
+const over = (connection: number) => ({ flow: connectionFlow(connection), secure: false, received: '192.0.2.7:40112' })
 
 /** Marking and sweeping go on by themselves: waits until they have come so far. */
 const until = (holds: () => void) => vi.waitFor(holds, { timeout: 20_000, interval: 5 })

@@ -3,7 +3,7 @@ import { bindingCharsMax, registerRequestOf } from '../../../src/sip/registrar/r
 import { connectionFlow } from '../../support/location-records.ts'
 import { parseSipRequest } from '../../support/sip-parser.ts'
 
-const source = { flow: connectionFlow(7), received: '192.0.2.7:40112' }
+const source = { flow: connectionFlow(7), secure: false, received: '192.0.2.7:40112' }
 
 /** What the registrar reads in a REGISTER with these header lines. */
 function read(lines: readonly string[] = [], to = '<sip:Alice@EXAMPLE.org>') {

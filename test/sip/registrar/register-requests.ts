@@ -46,7 +46,7 @@ export function registerRequest(
     firstHop: true,
     supportsOutbound: false,
     userAgent: null,
-    source: { flow: udpFlow(), received: '192.0.2.7:5062' },
+    source: { flow: udpFlow(), secure: false, received: '192.0.2.7:5062' },
     ...changes,
   }
 }
