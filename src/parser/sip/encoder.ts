@@ -145,8 +145,8 @@ function withParams(message: SipMessage, top: Line, params: string): readonly Pa
   const value = raw(message, top.value, top.valueEnd)
   let end = valueEnd(value, 0)
   while (end > 0 && ' \t\r\n'.includes(value[end - 1]!)) end--
-  const names = new Set(paramSpans(params, 0, params.length).map(({ name }) => name))
-  const gone = paramSpans(value, 0, end).filter(({ name }) => names.has(name))
+  const names = paramSpans(params, 0, params.length).map(({ name }) => name)
+  const gone = paramSpans(value, 0, end).filter(({ name }) => names.includes(name))
   return [
     ...gone.map((span) => ({ start: top.value + span.start, end: top.value + span.end, text: '' })),
     { start: top.value + end, end: top.value + end, text: params },

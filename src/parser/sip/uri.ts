@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer'
 import { isIPv4, isIPv6, SocketAddress } from 'node:net'
+import { noParams, ParamList, type Params } from './params.ts'
 
 /** A sip or sips URI (RFC 3261 section 19.1). */
 export interface SipUri {
@@ -11,7 +12,7 @@ export interface SipUri {
   readonly host: string
   readonly port: number | null
   /** Decoded once; names in lower case; null: a parameter without a value. Of a repeated one the first. */
-  readonly params: ReadonlyMap<string, string | null>
+  readonly params: Params
   /** As written, without the question mark. */
   readonly headers: string | null
   /** The whole URI as written: what to use when it goes into a message. */
@@ -42,8 +43,6 @@ const hostName = /^\w(?:[\w-]*\w)?(?:\.\w(?:[\w-]*\w)?)*\.?$/
 /** What an escape may not be taken for when URIs are compared (S-9). */
 const reserved = /[;/?:@&=+$,]/
 
-const noParams: ReadonlyMap<string, string | null> = new Map()
-
 /** Reads a URI; null when it is none of ours or malformed: outside the grammar, or with escapes that are not UTF-8. */
 export function parseSipUri(text: string): SipUri | null {
   const parts = parseParts(text)
@@ -65,13 +64,13 @@ export function parseSipUri(text: string): SipUri | null {
   }
 }
 
-function decodeParams(params: Parts['params']): ReadonlyMap<string, string | null> | null {
-  const decoded = new Map<string, string | null>()
+function decodeParams(params: Parts['params']): Params | null {
+  const decoded = new ParamList()
   for (const [name, value] of params) {
     const key = decode(name)?.toLowerCase()
     const content = value === null ? null : decode(value)
     if (key === undefined || content === undefined) return null
-    if (!decoded.has(key)) decoded.set(key, content)
+    decoded.add(key, content)
   }
   return decoded
 }
@@ -139,8 +138,21 @@ function isMadeOf(text: string, outside: RegExp): boolean {
   return !outside.test(text) && (!text.includes('%') || !badEscape.test(text))
 }
 
+/** Hosts that were found to be some: most of those that come are the same few. */
+const goodHosts = ['', '', '', '']
+let oldestGood = 0
+
 /** Whether the text is a host: a name, an IPv4 address, or an IPv6 address in brackets. */
 export function isHost(host: string): boolean {
+  if (host !== '' && goodHosts.includes(host)) return true
+  if (!isHostAnew(host)) return false
+  // A copy: what it was cut from is a whole message.
+  goodHosts[oldestGood] = Buffer.from(host, 'latin1').toString('latin1')
+  oldestGood = (oldestGood + 1) % goodHosts.length
+  return true
+}
+
+function isHostAnew(host: string): boolean {
   if (host.startsWith('[')) return isIPv6(host.slice(1, -1))
   // Only addresses end in a label that begins with a digit.
   const end = host.endsWith('.') ? host.length - 1 : host.length

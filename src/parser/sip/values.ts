@@ -1,3 +1,4 @@
+import { noParams, ParamList, type Params } from './params.ts'
 import { isHost, isPort, parseSipUri, type SipUri } from './uri.ts'
 
 // Values of headers, as unfolded text (S-2). No expression here backtracks over more than it has matched: a value may be
@@ -11,7 +12,7 @@ export interface NameAddr {
   readonly uri: SipUri | null
   readonly uriText: string
   /** The header's parameters, not the URI's (S-8): names in lower case, values without quotes. Of a repeated one the first. */
-  readonly params: ReadonlyMap<string, string | null>
+  readonly params: Params
   /** The whole value as it came. */
   readonly text: string
   readonly tag: string | null
@@ -25,7 +26,7 @@ export interface Via {
   readonly host: string
   readonly port: number | null
   readonly branch: string | null
-  readonly params: ReadonlyMap<string, string | null>
+  readonly params: Params
   readonly text: string
 }
 
@@ -51,8 +52,6 @@ const absoluteUri = /^[a-z][a-z\d+\-.]*:[!#-;=?-~]+$/i
 const sentBy =
   /^[\w\-.!%*+`'~]+[ \t]*\/[ \t]*[\w\-.!%*+`'~]+[ \t]*\/[ \t]*([\w\-.!%*+`'~]+)[ \t]+(\[[\da-f:.]+\]|[\w\-.]+)[ \t]*(?::[ \t]*(\d{1,5})(?!\d))?/i
 const cseqValue = /^(\d+)[ \t]+([\w\-.!%*+`'~]+)$/
-
-const noParams: ReadonlyMap<string, string | null> = new Map()
 
 function isBlank(code: number): boolean {
   return code === 0x20 || code === 0x09
@@ -131,10 +130,10 @@ export function splitList(text: string): string[] {
 }
 
 /** Parameters from `at` to the text's end, each with its semicolon; null when they are malformed or one is empty (S-13). */
-function parseParams(text: string, at: number): ReadonlyMap<string, string | null> | null {
+function parseParams(text: string, at: number): Params | null {
   at = skipBlanks(text, at)
   if (at === text.length) return noParams
-  const params = new Map<string, string | null>()
+  const params = new ParamList()
   while (at < text.length) {
     if (text.charCodeAt(at) !== SEMICOLON) return null
     const start = skipBlanks(text, at + 1)
@@ -158,7 +157,7 @@ function parseParams(text: string, at: number): ReadonlyMap<string, string | nul
       }
       at = skipBlanks(text, at)
     }
-    if (!params.has(name)) params.set(name, value)
+    params.add(name, value)
   }
   return params
 }
@@ -166,11 +165,11 @@ function parseParams(text: string, at: number): ReadonlyMap<string, string | nul
 class NameAddrValue implements NameAddr {
   readonly displayName: string | null
   readonly uriText: string
-  readonly params: ReadonlyMap<string, string | null>
+  readonly params: Params
   readonly text: string
   #uri: SipUri | null | undefined
 
-  constructor(displayName: string | null, uriText: string, params: ReadonlyMap<string, string | null>, text: string) {
+  constructor(displayName: string | null, uriText: string, params: Params, text: string) {
     this.displayName = displayName
     this.uriText = uriText
     this.params = params
@@ -265,14 +264,21 @@ export function parseDecimal(value: string): number | null {
   return Number.isSafeInteger(number) ? number : null
 }
 
+const blanks = /[ \t\r\n]+/g
+
+function withoutBlanks(text: string): string {
+  return text.search(blanks) < 0 ? text : text.replace(blanks, '')
+}
+
 /** Where the parameters of the value from `start` to `end` stand in raw text, folds and all: each with its semicolon. */
 export function paramSpans(text: string, start: number, end: number): { name: string; start: number; end: number }[] {
   const spans: { name: string; start: number; end: number }[] = []
   let open = -1
   const close = (at: number) => {
     if (open < 0) return
-    const [name = ''] = text.slice(open + 1, at).split('=', 1)
-    spans.push({ name: name.replace(/[ \t\r\n]+/g, '').toLowerCase(), start: open, end: at })
+    const equals = text.indexOf('=', open)
+    const name = text.slice(open + 1, equals < 0 || equals > at ? at : equals)
+    spans.push({ name: withoutBlanks(name).toLowerCase(), start: open, end: at })
   }
   for (let i = start; i < end; i++) {
     const code = text.charCodeAt(i)

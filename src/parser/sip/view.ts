@@ -269,6 +269,7 @@ abstract class MessageView {
   /** The values of a list header over all its lines, also the empty ones (S-13). */
   #valuesOf(id: number): readonly string[] {
     const lines = this.#linesOf(id)
+    if (lines.length === 0) return none
     return lines.length === 1 ? splitList(lines[0]!) : lines.flatMap(splitList)
   }
 

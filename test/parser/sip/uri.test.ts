@@ -72,13 +72,14 @@ describe('URIs differ (S-9)', () => {
 
 describe('parts of URIs', () => {
   test('a user part may hold semicolons, question marks and what looks like parameters (S-10)', () => {
-    expect(uri('sip:1;par=u%40example.net?/x@host.test:5070;lr?a=b')).toEqual({
+    const { params, ...rest } = uri('sip:1;par=u%40example.net?/x@host.test:5070;lr?a=b')
+    expect([...params]).toEqual([['lr', null]])
+    expect(rest).toEqual({
       scheme: 'sip',
       user: '1;par=u@example.net?/x',
       password: null,
       host: 'host.test',
       port: 5070,
-      params: new Map([['lr', null]]),
       headers: 'a=b',
       text: 'sip:1;par=u%40example.net?/x@host.test:5070;lr?a=b',
     })
@@ -86,13 +87,13 @@ describe('parts of URIs', () => {
 
   test('escapes are decoded once, and a NUL does not end a text (S-10)', () => {
     expect(uri('sip:nul%00l%2541@h.test;n%61me=v%61lue%25%34%31').user).toBe('nul\u0000l%41')
-    expect(uri('sip:h.test;n%61me=v%61lue%25%34%31').params).toEqual(new Map([['name', 'value%41']]))
+    expect([...uri('sip:h.test;n%61me=v%61lue%25%34%31').params]).toEqual([['name', 'value%41']])
     expect(uri('sip:%C3%A9@h.test').user).toBe('é')
     expect(uri('sip:a:%70w@h.test').password).toBe('pw')
   })
 
   test('of a parameter that is repeated the first counts', () => {
-    expect(uri('sip:h.test;a=1;A=2').params).toEqual(new Map([['a', '1']]))
+    expect([...uri('sip:h.test;a=1;A=2').params]).toEqual([['a', '1']])
   })
 
   test.each([
