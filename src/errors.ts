@@ -5,6 +5,10 @@ export type SilopathErrorCode =
   | 'STORE_UNAVAILABLE'
   | 'KERNEL_MISSING'
   | 'ADMIN_UNREACHABLE'
+  | 'ADMIN_REFUSED'
+  | 'EXPORT_FAILED'
+  | 'TABLE_INVALID'
+  | 'IMPORT_INCOMPLETE'
 
 /**
  * An error that an operator can do something about: the message says what went wrong and the remedy. Mistakes of peers

@@ -17,8 +17,6 @@ import { defaultRouting } from './routing/default-routing.ts'
 import type { Routing } from './routing/routing.ts'
 import type { SipListener } from './sip/identity.ts'
 import { openSip } from './sip/primary.ts'
-import type { RegisterAnswer } from './sip/registrar/location.ts'
-import type { RegisterRequest } from './sip/registrar/register-request.ts'
 import { openLmdbSessions } from './store/lmdb-sessions.ts'
 import { locationVersionsWords } from './store/location-store.ts'
 import { SessionBook } from './store/session-book.ts'
@@ -26,6 +24,7 @@ import { type Listener, Transport } from './transport/transport.ts'
 import { version } from './version.ts'
 import { Connections } from './workers/connections.ts'
 import { Lane, type LaneSetup, prepareLane } from './workers/lane.ts'
+import { LaneCalls } from './workers/lane-calls.ts'
 import type { LaneFeed, LaneMessage, LanePort, NextHop } from './workers/lane-port.ts'
 import { createMemory, mapMemory, memorySizes } from './workers/memory.ts'
 import { LanePool } from './workers/pool.ts'
@@ -108,8 +107,24 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     )
     const isOpen = (connection: ConnectionId) => connections.isOpen(connection)
     const versions = new Int32Array(memory.buffer, map.locationVersions, locationVersionsWords)
+    let feeds: LaneFeed[] = []
+    const calls = new LaneCalls(
+      map.lanes,
+      (lane, message) => {
+        feeds[lane]?.told(message)
+        feeds[lane]?.flush()
+      },
+      {
+        register: (register) => sip!.register(register),
+        keep: (request) => sip!.silo!.keep(request),
+        keepText: (text) => sip!.silo!.keepText(text, book.userOf(text.session)),
+      },
+    )
+    const { lanes } = map
     const sip =
-      sipListeners.length > 0 ? await openSip(config, sipListeners, { clock, log, row, versions, isOpen }) : null
+      sipListeners.length > 0
+        ? await openSip(config, sipListeners, { clock, log, row, versions, isOpen, lanes, out: calls })
+        : null
     if (sip !== null) {
       undo.push(() => sip.close())
       transport.onClosed = (connection) => sip.connectionClosed(connection)
@@ -134,7 +149,6 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     const stopSweeping = clock.every(1000, () => book.sweep(clock.now()))
     undo.push(stopSweeping)
 
-    let feeds: LaneFeed[] = []
     /** How often each lane has died. */
     const deaths = map.lane.map(() => 0)
     const portOf = (lane: LaneIndex): LanePort => ({
@@ -154,7 +168,10 @@ export async function startServer(config: Config, options: ServerOptions): Promi
           connectFor(lane, message.request, message.hop)
           break
         case 'register':
-          for (const { request, register } of message.requests) void registerFor(lane, request, register)
+        case 'keep':
+        case 'keep-text':
+        case 'delivered':
+          calls.receive(lane, message)
           break
         case 'session-opened':
           book.opened(message)
@@ -174,23 +191,6 @@ export async function startServer(config: Config, options: ServerOptions): Promi
         feeds[lane]?.answered(request, connection)
         feeds[lane]?.flush()
       })
-    }
-
-    const registerFor = async (lane: LaneIndex, request: number, register: RegisterRequest) => {
-      const asked = deaths[lane]
-      const answer = await sip!.register(register)
-      if (deaths[lane] !== asked) return
-      const answers = registered[lane]!
-      answers.push({ request, answer })
-      // Those of one commit go together.
-      if (answers.length === 1) queueMicrotask(() => tellRegistered(lane))
-    }
-    const registered = map.lane.map((): { request: number; answer: RegisterAnswer }[] => [])
-    const tellRegistered = (lane: LaneIndex) => {
-      const answers = registered[lane]!
-      registered[lane] = []
-      feeds[lane]?.told({ type: 'registered', answers })
-      feeds[lane]?.flush()
     }
 
     let stopLanes: () => Promise<void> | void
@@ -222,11 +222,13 @@ export async function startServer(config: Config, options: ServerOptions): Promi
       deaths[lane]! += 1
       transport.suspendLane(lane)
       book.laneDied(lane)
+      calls.died(lane)
       await new Promise((resolve) => setTimeout(resolve, GRACE_MS))
       await threads.handsSeen(lane)
       await threads.startLane(lane, transport.heldSegments(segments, (segments + map.segmentOctets) as typeof segments))
       feeds[lane] = threads.feed(lane)!
       transport.resumeLane(lane, feeds[lane])
+      calls.replaced(lane)
       log.info({ lane }, 'a new worker runs the lane')
     }
 
@@ -238,6 +240,7 @@ export async function startServer(config: Config, options: ServerOptions): Promi
         listen: config.admin,
         registry: createRegistry(counters, { version }),
         sessions: store,
+        silo: sip?.silo?.admin ?? null,
         readiness: () => readiness,
         status: () => ({
           version,

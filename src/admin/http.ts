@@ -2,10 +2,12 @@ import { BlockList, isIP } from 'node:net'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { type FastifyError, type FastifyInstance, type FastifyRequest, fastify } from 'fastify'
 import type { Registry } from 'prom-client'
+import { systemClock } from '../clock.ts'
 import { type Endpoint, formatEndpoint } from '../config/address.ts'
 import { SilopathError } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import type { SessionRecord, SessionStore } from '../store/session-store.ts'
+import { addSiloRoutes, type SiloAdmin, siloPaths } from './silo.ts'
 
 /** `starting` until every listener accepts, `draining` from the signal to stop on. */
 export type Readiness = 'starting' | 'ready' | 'draining'
@@ -25,6 +27,8 @@ export interface AdminOptions {
   readonly listen: Endpoint
   readonly registry: Registry
   readonly sessions: SessionStore
+  /** Null: messages for users who are away are not stored here. */
+  readonly silo: SiloAdmin | null
   readonly readiness: () => Readiness
   readonly status: () => AdminStatus
   readonly log: Logger
@@ -43,7 +47,7 @@ const sessionsDefault = 1_000
 const sessionsMax = 10_000
 /** Records read in one turn of the event loop: the primary, which serves this, also serves every socket. */
 const sessionsPerTurn = 500
-/** Nothing here takes a body. */
+/** Only what is imported into the silo is longer. */
 const bodyOctetsMax = 1_024
 const connectionsMax = 100
 const requestTimeoutMs = 10_000
@@ -53,7 +57,7 @@ loopback.addSubnet('127.0.0.0', 8, 'ipv4')
 loopback.addAddress('::1', 'ipv6')
 
 /**
- * Starts the operator's HTTP server: metrics, health and what goes on. It only reads and shows no secret.
+ * Starts the operator's HTTP server: metrics, health, what goes on, and the silo. It shows no secret, but messages.
  * @throws SilopathError LISTEN_FAILED
  */
 export async function startAdmin(options: AdminOptions): Promise<Admin> {
@@ -61,7 +65,8 @@ export async function startAdmin(options: AdminOptions): Promise<Admin> {
   app.server.maxConnections = connectionsMax
   refuseForeignHosts(app)
   addRoutes(app, options)
-  answerErrors(app, options.log)
+  answerErrors(app, options)
+  if (options.silo) addSiloRoutes(app, { silo: options.silo, clock: systemClock, log: options.log })
   try {
     const url = await app.listen({ host: options.listen.host, port: options.listen.port })
     return { url, close: () => app.close() }
@@ -122,9 +127,10 @@ function sessionOf(record: SessionRecord) {
   }
 }
 
-function answerErrors(app: FastifyInstance, log: Logger): void {
+function answerErrors(app: FastifyInstance, { log, silo }: AdminOptions): void {
+  const known = silo ? [...paths, ...siloPaths] : paths
   app.setNotFoundHandler((request, reply) =>
-    reply.code(404).send({ error: `no ${request.method} ${request.url.split('?')[0]} here`, paths }),
+    reply.code(404).send({ error: `no ${request.method} ${request.url.split('?')[0]} here`, paths: known }),
   )
   app.setErrorHandler<FastifyError>((error, request, reply) => {
     const status = error.statusCode ?? 500

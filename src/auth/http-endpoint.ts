@@ -1,6 +1,6 @@
 /** One HTTP endpoint that is asked small questions: bounded in time, size and number, and left alone while it is down. */
-import type { Agent } from 'undici'
 import type { Clock } from '../clock.ts'
+import { failureOf, HttpClient } from '../http-client.ts'
 import type { Logger } from '../log.ts'
 
 /** Failures in a row after which the endpoint is left alone for a while. */
@@ -29,7 +29,7 @@ export type ReadAnswer<Answer> = (status: number, text: string) => Answer | null
 
 export class HttpEndpoint {
   readonly #options: HttpEndpointOptions
-  #agent: Agent | null = null
+  readonly #client: HttpClient
   #active = 0
   readonly #queue: (() => void)[] = []
   /** In a row. */
@@ -41,6 +41,8 @@ export class HttpEndpoint {
 
   constructor(options: HttpEndpointOptions) {
     this.#options = options
+    const { url, concurrency } = options
+    this.#client = new HttpClient({ url, connections: concurrency, answerOctetsMax: ANSWER_OCTETS_MAX })
   }
 
   /**
@@ -71,7 +73,7 @@ export class HttpEndpoint {
   /** What is under way fails, what waits gets no answer. */
   close(): void {
     this.#closed = true
-    void this.#agent?.destroy()
+    this.#client.close()
   }
 
   #down(): boolean {
@@ -88,7 +90,7 @@ export class HttpEndpoint {
       answer = read(status, text)
       failure = `an answer that is not understood, with status ${status}`
     } catch (error) {
-      failure = reasonOf(error)
+      failure = failureOf(error)
     }
     this.#probing = false
     if (this.#closed) return null
@@ -98,19 +100,14 @@ export class HttpEndpoint {
   }
 
   async #send(json: object | null): Promise<{ status: number; text: string }> {
-    const { url, headers, timeoutMs, concurrency } = this.#options
-    // Loaded where somebody is asked only: it takes 14 MiB of each thread.
-    const { Agent, request } = await import('undici')
-    this.#agent ??= new Agent({ connections: concurrency, maxResponseSize: ANSWER_OCTETS_MAX })
-    if (this.#closed) void this.#agent.destroy()
-    const response = await request(url, {
-      dispatcher: this.#agent,
+    const { headers, timeoutMs } = this.#options
+    const answer = await this.#client.send({
       method: json === null ? 'GET' : 'POST',
       headers: { ...headers, accept: 'application/json', ...(json !== null && { 'content-type': 'application/json' }) },
       body: json === null ? null : JSON.stringify(json),
-      signal: AbortSignal.timeout(timeoutMs),
+      timeoutMs,
     })
-    return { status: response.statusCode, text: await response.body.text() }
+    return { status: answer.status, text: await answer.text() }
   }
 
   #succeeded(): void {
@@ -127,10 +124,4 @@ export class HttpEndpoint {
     if (this.#failures === FAILURES_MAX) log.error({ reason }, `${name}: down, it is left alone for a while`)
     this.#leftAloneUntil = clock.now() + retryAfterMs
   }
-}
-
-/** Why there was no answer, by code: messages may quote what was sent or received. */
-function reasonOf(error: unknown): string {
-  const { code, name } = error as NodeJS.ErrnoException
-  return typeof code === 'string' ? code : name
 }

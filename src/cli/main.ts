@@ -1,11 +1,13 @@
 #!/usr/bin/env -S node --max-semi-space-size=4
 // Little is allocated for long, so a small young generation costs nothing; the default lets garbage of connections that
 // come take twice the memory of the connections. `npm start` gives the same flag.
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
-import { configError, loadConfig } from '../config/load.ts'
+import { Command, CommanderError, Option } from 'commander'
 import { SilopathError } from '../errors.ts'
 import type { LogFormat } from '../log.ts'
 import { version } from '../version.ts'
+import { adminOption } from './admin-option.ts'
+import { addSiloCommands } from './silo-commands.ts'
+import { surroundings } from './surroundings.ts'
 
 /** The command line. Its commands fail by throwing: `SilopathError` and `CommanderError` are for the operator. */
 function commandLine(): Command {
@@ -25,7 +27,8 @@ Examples:
   $ silopath run                         try it: a loopback listener and two demo users
   $ silopath check-config relay.yaml
   $ silopath run --config relay.yaml
-  $ silopath sessions`,
+  $ silopath sessions
+  $ silopath silo list`,
     )
 
   program
@@ -55,7 +58,7 @@ Examples:
 
   program
     .command('check-config')
-    .description('check a config file; prints every problem with its line and column')
+    .description('check a config file and the files it names; prints every problem with its line and column')
     .argument('<file>', 'YAML config file')
     .addHelpText(
       'after',
@@ -64,15 +67,15 @@ Example:
   $ silopath check-config relay.yaml`,
     )
     .action(async (file: string) => {
-      const loaded = await loadConfig(file)
-      if (!loaded.ok) throw configError(loaded.error)
+      const { checkConfig } = await import('./check-config.ts')
+      process.stderr.write(await checkConfig(file))
       process.stdout.write(`${file}: ok\n`)
     })
 
   program
     .command('sessions')
     .description('list the sessions of a running relay')
-    .option('--admin <url>', 'its admin server (admin.listen)', adminUrl, new URL('http://127.0.0.1:9095'))
+    .addOption(adminOption())
     .option('--json', 'print JSON instead of a table')
     .addHelpText(
       'after',
@@ -86,14 +89,8 @@ Examples:
       process.stdout.write(await sessions(admin, json ? 'json' : 'table'))
     })
 
+  addSiloCommands(program, surroundings)
   return program
-}
-
-function adminUrl(text: string): URL {
-  const url = URL.parse(text)
-  if (url?.protocol !== 'http:' && url?.protocol !== 'https:')
-    throw new InvalidArgumentError('Expected a URL such as http://127.0.0.1:9095.')
-  return url
 }
 
 /** 0: done; 1: failed; 2: wrong usage or bad config. Anything but the operator's errors is a bug and keeps its stack. */

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { control, count, day, notes, seconds } from './key.ts'
+import { control, count, day, httpUrl, notes, seconds } from './key.ts'
 
 const hex = (digits: number) =>
   z
@@ -53,18 +53,6 @@ export const userKeys = z
     { when: ({ issues }) => issues.length === 0 },
   )
   .meta(notes('A user who may obtain a relay session.', { secret: true }))
-
-const urlForm = 'an http:// or https:// URL without a user in it'
-const httpUrl = (meaning: string) =>
-  z
-    .string()
-    .refine(isHttpUrl, urlForm)
-    .meta(notes(meaning, { expects: urlForm, secret: true }))
-
-function isHttpUrl(text: string): boolean {
-  const url = URL.parse(text)
-  return url !== null && /^https?:$/.test(url.protocol) && url.username === '' && url.password === ''
-}
 
 const http = z
   .strictObject({

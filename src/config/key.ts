@@ -27,3 +27,16 @@ export const day = 86_400
 
 /** Characters that no name and no secret may hold, as the inside of a character class. */
 export const control = '\\u0000-\\u001f\\u007f'
+
+const urlForm = 'an http:// or https:// URL without a user in it'
+/** The address of a service that we ask or tell; what it is for goes into the reference. */
+export const httpUrl = (meaning: string) =>
+  z
+    .string()
+    .refine(isHttpUrl, urlForm)
+    .meta(notes(meaning, { expects: urlForm, secret: true }))
+
+function isHttpUrl(text: string): boolean {
+  const url = URL.parse(text)
+  return url !== null && /^https?:$/.test(url.protocol) && url.username === '' && url.password === ''
+}

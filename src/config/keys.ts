@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { isHostName, parseEndpoint, parseListenUrl } from './address.ts'
 import { authKeys } from './auth-keys.ts'
 import { control, count, day, type KeyNotes, notes, seconds } from './key.ts'
+import { siloKeys } from './silo-keys.ts'
 import { registrarKeys, sipKeys } from './sip-keys.ts'
 
 export type { KeyNotes }
@@ -176,6 +177,17 @@ const msrp = z
       .meta(
         notes('Requests with an unknown method: forward them as REPORT is forwarded, or refuse them with 501 (R-46).'),
       ),
+    store_failed: z
+      .boolean()
+      .default(false)
+      .meta(
+        notes(
+          'Keep whole texts (one chunk, `text/*`) of users of ours to a user of ours whose session is gone, and deliver them as MESSAGE when that user registers. Their senders get a REPORT with 202, or 481 where nothing was kept.',
+        ),
+      ),
+    store_failed_max: count(1, 65_536)
+      .default(16_384)
+      .meta(notes('Largest text that `store_failed` keeps.', { unit: 'octets' })),
     plaintext_peers: z.boolean().default(false).meta(notes('Connect out to foreign next hops over plain TCP (R-1).')),
     peer_connect_timeout: seconds(300)
       .default(5)
@@ -300,6 +312,7 @@ export const configKeys = z
     msrp,
     sip: sipKeys,
     registrar: registrarKeys,
+    silo: siloKeys,
     admin,
     log,
   })

@@ -1,12 +1,24 @@
 import { readFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
-import { type Document, isMap, isNode, isScalar, isSeq, LineCounter, parseDocument, visit, type YAMLError } from 'yaml'
+import {
+  type Document,
+  isMap,
+  isNode,
+  isScalar,
+  isSeq,
+  LineCounter,
+  parseDocument,
+  type Scalar,
+  visit,
+  type YAMLError,
+} from 'yaml'
 import type { z } from 'zod'
 import { type Result, SilopathError } from '../errors.ts'
 import { checkAuthFiles } from './auth-files.ts'
 import { expected, type KeyPath, keyAt, keyName, meantKey, siblingKeys } from './describe.ts'
 import { type Config, completeConfig, configSchema } from './schema.ts'
+import { isTableKey } from './silo-keys.ts'
 
 /** One thing wrong with a config file, and where. Values that may be secret are not in it. */
 export interface ConfigProblem {
@@ -78,7 +90,7 @@ export function parseConfig(text: string, fileName: string): Result<Config, Prob
     const parsed = configSchema.safeParse(document.contents === null ? {} : document.toJS())
     if (parsed.success && findings.length === 0)
       return { ok: true, value: completeConfig(parsed.data, dirname(resolve(fileName))) }
-    findings.push(...(parsed.error?.issues.flatMap((issue) => keyFindings(issue, document)) ?? []))
+    findings.push(...(parsed.error?.issues.flatMap((issue) => keyFindings(issue, document, text)) ?? []))
   }
   findings.sort((a, b) => a.offset - b.offset)
   const problems = findings.map(({ offset, message }) => {
@@ -116,19 +128,23 @@ function yamlFinding({ code, message, pos: [offset] }: YAMLError): Finding {
 }
 
 /** What an issue of the schema says about the file. */
-function keyFindings(issue: z.core.$ZodIssue, document: Document): Finding[] {
+function keyFindings(issue: z.core.$ZodIssue, document: Document, text: string): Finding[] {
   if (issue.code === 'invalid_union') {
     // The branch the operator meant is the one that the value has the shape of; its issues are inside the value.
     const meant = issue.errors.find((branch) =>
       branch.every(({ path, code }) => path.length > 0 || code === 'unrecognized_keys'),
     )
     if (meant)
-      return meant.flatMap((inner) => keyFindings({ ...inner, path: [...issue.path, ...inner.path] }, document))
+      return meant.flatMap((inner) => keyFindings({ ...inner, path: [...issue.path, ...inner.path] }, document, text))
   }
   if (issue.code === 'unrecognized_keys') {
     return issue.keys.map((key) => {
       const path = [...issue.path, key]
       const { keyOffset: offset } = locate(document, path)
+      if (issue.path[0] === 'silo' && isTableKey(key)) {
+        const message = `${keyName(path)}: names a part of an SQL table, which only import and export know; see silopath silo import --help and silopath silo export --help`
+        return { offset, message }
+      }
       const meant = meantKey(issue.path, key)
       if (meant !== undefined) return { offset, message: `${keyName(path)}: unknown key; did you mean ${meant}?` }
       // What is no key at all may be a password that lost its key.
@@ -137,19 +153,23 @@ function keyFindings(issue: z.core.$ZodIssue, document: Document): Finding[] {
     })
   }
   // A rule between keys names a second place: the key it is about may have its value by default.
-  const second: KeyPath[] = issue.code === 'custom' && issue.params ? [issue.params.or] : []
+  const { or, at = 0 } = (issue.code === 'custom' && issue.params) || {}
+  const second: KeyPath[] = or ? [or] : []
   const path = [issue.path, ...second].find((candidate) => locate(document, candidate).exists) ?? issue.path
-  const { exists, offset, value } = locate(document, path)
+  const { exists, offset, value, node } = locate(document, path)
   const key = keyAt(path) ?? {}
   const found = exists ? `found ${shown(value, key.secret ?? false)}` : 'missing'
   const wanted = issue.code === 'custom' ? issue.message : expected(key)
-  return [{ offset, message: `${keyName(path) || 'the file'}: ${found}, expected ${wanted}` }]
+  const inside =
+    isScalar(node) && typeof value === 'string' && at > 0 ? offsetInside(text, node, value.slice(0, at)) : offset
+  return [{ offset: inside, message: `${keyName(path) || 'the file'}: ${found}, expected ${wanted}` }]
 }
 
 interface Place {
   /** Whether the path leads to a value; else the offsets are those of the innermost part of it that is there. */
   readonly exists: boolean
   readonly value: unknown
+  readonly node: unknown
   readonly offset: number
   readonly keyOffset: number
 }
@@ -162,17 +182,43 @@ function locate(document: Document, path: KeyPath): Place {
   for (const segment of path) {
     const pair = isMap(node) ? node.items.findLast(({ key }) => isScalar(key) && key.value === segment) : undefined
     const child = isSeq(node) ? node.items[Number(segment)] : pair?.value
-    if (child === undefined) return { exists: false, value: undefined, offset, keyOffset }
+    if (child === undefined) return { exists: false, value: undefined, node, offset, keyOffset }
     node = child
     keyOffset = start(pair?.key ?? node, offset)
     // A key without a value: the place to look at is the key.
     offset = isScalar(node) && node.source === '' ? keyOffset : start(node, keyOffset)
   }
-  return { exists: true, value: isNode(node) ? node.toJS(document) : node, offset, keyOffset }
+  return { exists: true, value: isNode(node) ? node.toJS(document) : node, node, offset, keyOffset }
 }
 
 function start(node: unknown, otherwise: number): number {
   return isNode(node) ? (node.range?.[0] ?? otherwise) : otherwise
+}
+
+/**
+ * Where the file goes on after the beginning of a text: quotes, escapes and indents make it longer there. Where the two
+ * cannot be followed side by side, the place where the text begins.
+ */
+function offsetInside(text: string, scalar: Scalar, beginning: string): number {
+  const begin = start(scalar, 0)
+  const { type = '' } = scalar
+  let offset = type.startsWith('QUOTE') ? begin + 1 : begin
+  if (type.startsWith('BLOCK')) offset = skipIndent(text, text.indexOf('\n', begin) + 1)
+  for (const unit of beginning.split('')) {
+    const escaped = type === 'QUOTE_DOUBLE' ? /^\\(?:x..|u....|[^xuU\r\n])/.exec(text.slice(offset, offset + 6)) : null
+    if (escaped !== null) offset += escaped[0].length
+    else if (unit === "'" && type === 'QUOTE_SINGLE') offset += 2
+    else if (text[offset] === unit && unit !== '\n') offset++
+    // A line's end may stand for a blank.
+    else if (text[offset] === '\n' && (unit === '\n' || unit === ' ')) offset = skipIndent(text, offset + 1)
+    else return begin
+  }
+  return offset
+}
+
+function skipIndent(text: string, offset: number): number {
+  while (text[offset] === ' ') offset++
+  return offset
 }
 
 /** A value of the file in an error text: short, and without what may be a secret. */

@@ -1,6 +1,14 @@
 import type { z } from 'zod'
 import { mapMemory, memorySizes, OCTETS_MAX } from '../workers/memory.ts'
-import { type Endpoint, formatEndpoint, isSecure, parseEndpoint, parseListenUrl, sound } from './address.ts'
+import {
+  type Endpoint,
+  formatEndpoint,
+  isSecure,
+  listenSchemes,
+  parseEndpoint,
+  parseListenUrl,
+  sound,
+} from './address.ts'
 import { tokenAlgorithms } from './auth-keys.ts'
 import type { ConfigKeys } from './keys.ts'
 
@@ -37,6 +45,14 @@ export const rules: readonly Rule[] = [
     check: checkHashes,
   },
   { keys: [['auth', 'jwt']], check: checkTokens },
+  {
+    keys: [
+      ['silo', 'offline_message'],
+      ['silo', 'content_type_hdr'],
+    ],
+    check: checkNotice,
+  },
+  { keys: [['msrp', 'store_failed'], ['silo', 'enabled'], ['listen']], check: checkStoreFailed },
 ]
 
 function checkExpires({ msrp }: ConfigKeys, context: Context): void {
@@ -141,4 +157,19 @@ function checkTokens({ auth: { jwt } }: ConfigKeys, context: Context): void {
     const message = 'the audience of our tokens, since the keys of jwks_url sign those of others too'
     context.addIssue({ code: 'custom', path: ['auth', 'jwt', 'audience'], message })
   }
+}
+
+function checkNotice({ silo }: ConfigKeys, context: Context): void {
+  // SILO-12
+  if (silo.offline_message === undefined || silo.content_type_hdr !== undefined) return
+  const message = 'a header line with the type of offline_message'
+  context.addIssue({ code: 'custom', path: ['silo', 'content_type_hdr'], message })
+}
+
+/** What is kept is delivered as MESSAGE: by SIP, and from the silo. */
+function checkStoreFailed({ msrp, silo, listen }: ConfigKeys, context: Context): void {
+  const spoken = listen.some(({ url }) => listenSchemes[sound(parseListenUrl(url)).scheme].protocols.includes('sip'))
+  if (!msrp.store_failed || (silo.enabled && spoken)) return
+  const message = spoken ? 'silo.enabled with store_failed' : 'a listener that speaks SIP with store_failed'
+  context.addIssue({ code: 'custom', path: ['msrp', 'store_failed'], message })
 }

@@ -1,10 +1,11 @@
-import { type CounterFamily, counterFamilies } from './counters.ts'
+import { counterFamilies } from './counters.ts'
+import type { CounterFamily } from './family.ts'
 
 /** docs/metrics.md: every metric of `counterFamilies`, as a table. */
 export function renderMetricsDoc(): string {
   return `# Metrics
 
-Generated from \`src/metrics/counters.ts\` by \`npm run docs\`. \`GET /metrics\` on the admin address serves them for Prometheus.
+Generated from \`src/metrics/families\` by \`npm run docs\`. \`GET /metrics\` on the admin address serves them for Prometheus.
 
 Units stand in the name: octets, seconds, records, or a total of events. No label ever holds a user, a session or a call,
 so the number of series depends only on the number of lanes. Metrics with the label \`lane\` have one series for each lane;

@@ -1,12 +1,6 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
-import {
-  C,
-  type CounterFamily,
-  type CounterKey,
-  counterFamilies,
-  type Labels,
-  type SharedCounters,
-} from './counters.ts'
+import { C, type CounterKey, counterFamilies, type SharedCounters } from './counters.ts'
+import type { CounterFamily, Labels } from './family.ts'
 
 /**
  * A registry that holds every metric of `counterFamilies`, read from the shared rows at each scrape, `silopath_build_info`,

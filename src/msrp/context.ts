@@ -9,6 +9,7 @@ import type { Connections } from '../workers/connections.ts'
 import type { CloseReason, LanePort } from '../workers/lane-port.ts'
 import type { Outbox } from '../workers/outbox.ts'
 import type { MsrpConnection } from './connection.ts'
+import type { FailedText } from './failed-texts.ts'
 import type { Identity } from './identity.ts'
 import type { Peers } from './peers.ts'
 import type { SessionTable } from './sessions.ts'
@@ -46,6 +47,8 @@ export interface RelayContext {
   readonly peers: Peers
   readonly authenticator: Authenticator
   readonly routing: Routing
+  /** Gives a text to the silo; whether it has kept it. Null: none are kept. */
+  readonly keepText: ((text: FailedText) => Promise<boolean>) | null
   /** From when expiry seconds in shared memory count. */
   readonly epochMs: number
 }

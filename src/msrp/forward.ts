@@ -53,6 +53,7 @@ import type { SendFlags } from '../routing/routing.ts'
 import { failureReport } from './compose.ts'
 import type { MsrpConnection } from './connection.ts'
 import type { RelayContext } from './context.ts'
+import { FailedTexts } from './failed-texts.ts'
 import { SessionCounts } from './session-counts.ts'
 import { type Ending, wantsTimeout } from './transactions.ts'
 
@@ -124,6 +125,7 @@ export class Forwarder {
   #fromEntry: Address | 0 = 0
   #toEntry: Address | 0 = 0
   readonly #counts: SessionCounts
+  readonly #failedTexts: FailedTexts | null
 
   constructor(context: RelayContext, answers: Answers) {
     this.#context = context
@@ -134,6 +136,7 @@ export class Forwarder {
     this.#row = context.row
     this.#bodyMax = context.config.msrp.limits.body
     this.#counts = new SessionCounts(context.kernel.words)
+    this.#failedTexts = context.keepText === null ? null : new FailedTexts(context, context.keepText)
   }
 
   /** A read has been worked off. */
@@ -147,7 +150,7 @@ export class Forwarder {
     const { outbox, kernel, table } = this.#context
     const kind = record[R_KIND]!
 
-    const routed = this.#route(stream, flags)
+    const routed = this.#route(stream, flags, swallowed)
     // A frame whose body is gone cannot wait for a connection: it is answered now.
     if (routed !== FORWARD) return routed === STALL && swallowed ? this.#tooLarge(stream) : routed
     const destination = this.#destination
@@ -156,6 +159,7 @@ export class Forwarder {
     if (swallowed || body > this.#bodyMax || (kind !== KIND_SEND && body > OTHER_BODY_MAX))
       return this.#tooLarge(stream)
     if (!this.#context.connections.isOpen(destination)) {
+      if (this.#stored(stream)) return TAKEN
       this.#count('deliveriesUnreachable')
       return this.#answers.refuse(stream, 481, 'No Such Session')
     }
@@ -327,7 +331,7 @@ export class Forwarder {
    * Finds where the request in the record goes: FORWARD, with #destination and #visited set, or what has become of it
    * instead.
    */
-  #route(stream: MsrpConnection, flags: SendFlags): Disposition | typeof FORWARD {
+  #route(stream: MsrpConnection, flags: SendFlags, swallowed: boolean): Disposition | typeof FORWARD {
     const record = this.#record
     const { kernel } = this.#context
     const count = record[R_TO_COUNT]!
@@ -367,7 +371,9 @@ export class Forwarder {
     if (next === OTHER_SPELLING) next = this.#spelledOtherwise(1)
     if (next === null) return this.#foreign(stream, flags)
     // the next URI is ours too; both are visited here.
-    if (next === 0 || this.#expired() || count === 2) return this.#noSession(stream)
+    if (next === 0 || this.#expired() || count === 2) {
+      return !swallowed && this.#stored(stream) ? TAKEN : this.#noSession(stream)
+    }
     if (count > 2 && this.#isOurs(2)) return this.#notPermitted(stream)
     this.#toEntry = next
     this.#visited = 2
@@ -426,6 +432,14 @@ export class Forwarder {
   #noSession(stream: MsrpConnection): Disposition {
     this.#count('deliveriesRefused')
     return this.#answers.refuse(stream, 481, 'No Such Session')
+  }
+
+  /** Whether the silo takes the SEND in the record, whose far end is gone, for the far end's user. */
+  #stored(stream: MsrpConnection): boolean {
+    if (this.#failedTexts?.take(stream, this.#fromEntry) !== true) return false
+    if (this.#record[R_FAILURE_REPORT] === REPORT_YES) this.#answers.ok(stream)
+    if (!stream.trusted) this.#answers.accept(stream)
+    return true
   }
 
   /** Until chunks are streamed, none is larger than what can be kept. */

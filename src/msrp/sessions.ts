@@ -25,6 +25,11 @@ export function slotName(lane: number, slot: number): string {
   return name
 }
 
+/** What a session is called in public: see Session. */
+export function publicIdOf(sessionId: string): string {
+  return createHash('sha256').update(sessionId).digest('hex').slice(0, 16)
+}
+
 /** A session as the lane that made it knows it. */
 export interface Session {
   readonly entry: Address
@@ -96,7 +101,7 @@ export class SessionTable {
       connection,
       // A copy: what the header's text was cut from need not live as long as the session.
       username: Buffer.from(username).toString(),
-      publicId: createHash('sha256').update(sessionId).digest('hex').slice(0, 16),
+      publicId: publicIdOf(sessionId),
       createdAt: now,
       expiresAt,
       framesFrom: 0,

@@ -1,5 +1,6 @@
 import type { ConnectionId } from '../ids.ts'
-import { C, type CounterKey, sipCodes, sipMethods, sipTransports } from '../metrics/counters.ts'
+import { C, type CounterKey } from '../metrics/counters.ts'
+import { sipCodes, sipMethods, sipTransports } from '../metrics/families/sip.ts'
 import type { Connections } from '../workers/connections.ts'
 import { writeDatagramHead } from '../workers/datagram.ts'
 import { DATAGRAM_HEAD_OCTETS, type LanePort } from '../workers/lane-port.ts'

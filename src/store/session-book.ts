@@ -1,6 +1,10 @@
 import type { ConnectionId, LaneIndex } from '../ids.ts'
+import { LruMap } from '../lru.ts'
 import type { SessionOpened, SessionProgress } from '../workers/lane-port.ts'
 import { type SessionRecord, type SessionStore, sessionRecordVersion } from './session-store.ts'
+
+/** Sessions whose users are remembered after their end: the latest. */
+const endedMax = 100_000
 
 /** What the book asks about the connection of a session. */
 export interface SessionSurroundings {
@@ -16,6 +20,9 @@ export class SessionBook {
   readonly #surroundings: SessionSurroundings
   /** The latest record of each live session. */
   readonly #records = new Map<string, SessionRecord>()
+
+  /** Users of sessions that have ended. */
+  readonly #ended = new LruMap<string>(endedMax)
 
   constructor(store: SessionStore, surroundings: SessionSurroundings) {
     this.#store = store
@@ -57,12 +64,19 @@ export class SessionBook {
     this.#store.sweep(now)
   }
 
+  /** The user of a session, also of one that has ended not long ago; null: not known. */
+  userOf(id: string): string | null {
+    return this.#records.get(id)?.username ?? this.#ended.get(id) ?? null
+  }
+
   #put(record: SessionRecord): void {
     this.#records.set(record.id, record)
     if (!this.#store.put(record)) this.#surroundings.full()
   }
 
   #remove(id: string): void {
+    const record = this.#records.get(id)
+    if (record !== undefined) this.#ended.set(id, record.username)
     this.#records.delete(id)
     this.#store.remove(id)
   }

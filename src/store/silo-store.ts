@@ -40,7 +40,7 @@ export interface NewMessage {
   readonly octets: number
 }
 
-/** Bounds on what one owner has stored; 0: none. Messages that have expired do not count. */
+/** Bounds on what waits for one owner; 0: none. What has expired does not count, and neither do dead letters. */
 export interface SiloQuota {
   readonly messages: number
   readonly octets: number
@@ -80,22 +80,26 @@ export interface ClaimedMessage {
 export type Settlement =
   /** 2xx. The message is removed when all `devices` have it or have refused it. */
   | { readonly kind: 'delivered'; readonly devices: readonly string[] }
-  /** Refused for good (SILO-32). When all `devices` have refused it, it goes to the dead letters. */
+  /** Refused for good (SILO-32). When all `devices` have refused it and nobody has it, it goes to the dead letters. */
   | { readonly kind: 'refused'; readonly devices: readonly string[]; readonly reason: string }
-  /** To be tried again. `attempted`: it was answered. A reminder becomes an offline message (SILO-42). */
+  /** To be tried again. `attempted`: it was answered, which counts. A reminder becomes an offline message (SILO-42). */
   | { readonly kind: 'later'; readonly attempted: boolean }
   /** Tried often enough (SILO-32): to the dead letters, whatever other devices may say. */
   | { readonly kind: 'dead'; readonly reason: string }
 
-/** What a settlement has made of the message. */
+/** What the message is now: still waiting; gone, perhaps already when it was settled; a dead letter. */
 export type Settled = 'kept' | 'removed' | 'dead'
 
-/** Why a settlement was refused: the claim is over, or another one has been made since; or as in PutFailure. */
+/** Why a settlement was refused: the claim is over, or another one has been made since; or the disk failed. */
 export type SettleFailure = 'fenced' | 'unavailable'
 
 /** A stored message, for those who look at the silo. */
 export interface StoredMessage {
   readonly id: MessageId
+  /**
+   * Its `sndTime` is 0 when it has become an offline message (SILO-42). Of a message that cannot be read the owner is empty,
+   * and the body what is stored.
+   */
   readonly message: SiloMessage
   readonly attempts: number
   /** K-30: 0 queued, 1 in flight, 3 failed for good. */
@@ -116,8 +120,9 @@ export interface SiloListing {
 
 /** What there is, expired messages included until they are swept. */
 export interface SiloCounts {
+  /** Those that wait. */
   readonly messages: number
-  /** Of bodies. */
+  /** Of their bodies. */
   readonly octets: number
   readonly dead: number
 }
@@ -133,29 +138,35 @@ export interface SiloStore {
   /** Whether the owner has anything that could be delivered now. Cheap: asked at every REGISTER. */
   hasMessages(owner: string, now: number): boolean
   /**
-   * Takes the oldest messages that the device has not had yet. Null: there are none. `busy`: somebody holds a claim for
-   * this owner and device. Messages that cannot be read are set aside among the dead letters, and told (`onError`).
+   * Takes the oldest messages that the device has not had yet, and that it has not refused. Null: there are none. `busy`:
+   * somebody holds a claim for this owner and device, or as many are held as there is room for. A claim whose lease has
+   * ended by `now` is over. Messages that cannot be read are set aside among the dead letters, and told (`onError`).
    */
   claim(
     owner: string,
     device: string,
     options: { readonly now: number; readonly leaseMs: number; readonly max: number },
   ): Promise<Claim | 'busy' | null>
-  /** False: the claim is over. */
+  /** Its lease ends at `now + leaseMs`. False: the claim is over. */
   extend(token: FencingToken, now: number, leaseMs: number): boolean
+  /** Resolves when it is on disk. To be called for messages of the claim. */
   settle(token: FencingToken, id: MessageId, settlement: Settlement): Promise<Result<Settled, SettleFailure>>
+  /** Takes effect when what has been settled is on disk. */
   release(token: FencingToken): void
 
-  /** Remembers that the owner has this device (`silo.deliver: each`). Writes only when that is news of the day. */
+  /** Remembers that the owner has this device (`silo.deliver: each`). Writes only when that is news of the last 24 hours. */
   seen(owner: string, device: string, now: number): Promise<Result<void, 'unavailable'>>
-  /** Devices seen since; at most `devicesMax`, the latest. */
+  /** Devices seen since, or less than 24 hours before; at most `devicesMax`, the latest. */
   devices(owner: string, since: number): readonly string[]
 
-  /** Reminders due (`sndTime <= now`) with larger ids than `after`, oldest sndTime first (SILO-40). */
+  /** Reminders due (`sndTime <= now`) that have not expired, oldest sndTime first (SILO-40). In flight or not. */
   due(now: number, limit: number): readonly { readonly id: MessageId; readonly owner: string }[]
   /** SILO-42: reminders become offline messages. */
   demote(ids: readonly MessageId[]): Promise<Result<void, 'unavailable'>>
-  /** Removes at most `max` messages that have expired, dead letters too (SILO-29). Resolves with those removed; with `max`, call again. */
+  /**
+   * Removes at most `max` messages that have expired, dead letters too, soonest first (SILO-29). Resolves with those removed;
+   * with `max`, call again.
+   */
   sweep(now: number, max: number): Promise<Result<readonly StoredMessage[], 'unavailable'>>
 
   get(id: MessageId): StoredMessage | null
@@ -163,11 +174,17 @@ export interface SiloStore {
   list(listing: SiloListing): readonly StoredMessage[]
   /** Removes; resolves with how many there were. Those in flight are removed as well. */
   remove(ids: readonly MessageId[]): Promise<Result<number, 'unavailable'>>
-  /** Brings dead letters back among those that wait, under their ids; resolves with how many there were. */
+  /**
+   * Brings dead letters back among those that wait, under their ids and without attempts; devices that have one are not to
+   * get it again. Resolves with how many there were. What cannot be read stays dead.
+   */
   revive(ids: readonly MessageId[]): Promise<Result<number, 'unavailable'>>
   counts(): SiloCounts
+  /** Stores what waits to be. From then on nothing can be stored, and nothing is found. */
   close(): Promise<void>
 }
 
 /** Devices that are remembered of one owner. */
 export const devicesMax = 20
+/** When a device was last seen is known to the day: writing it at every REGISTER would be too much. */
+export const deviceDayMs = 24 * 3_600_000

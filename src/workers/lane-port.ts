@@ -1,6 +1,8 @@
 import type { Protocol } from '../config/address.ts'
 import type { Address, ConnectionId, LaneIndex } from '../ids.ts'
 import type { Logger } from '../log.ts'
+import type { FailedText } from '../msrp/failed-texts.ts'
+import type { DeliveryOrder, DeliveryOutcome, KeepAnswer, KeepRequest, OutgoingMessage } from '../silo/order.ts'
 import type { RegisterAnswer } from '../sip/registrar/location.ts'
 import type { RegisterRequest } from '../sip/registrar/register-request.ts'
 
@@ -89,18 +91,41 @@ export type LaneMessage =
   /** Connect to a next hop, or find the connection that is there; `request` comes back with the answer. */
   | { readonly type: 'connect'; readonly request: number; readonly hop: NextHop }
   /** REGISTERs for the location service; each `request` comes back with its answer. A message for each would cost more. */
-  | { readonly type: 'register'; readonly requests: readonly NumberedRegister[] }
+  | { readonly type: 'register'; readonly requests: readonly Numbered<RegisterRequest>[] }
+  /** MESSAGEs for the silo, in the same way. */
+  | { readonly type: 'keep'; readonly requests: readonly Numbered<KeepRequest>[] }
+  /** Texts of MSRP for the silo, in the same way. */
+  | { readonly type: 'keep-text'; readonly requests: readonly Numbered<FailedText>[] }
+  /** What became of deliveries, under the numbers that the primary gave them. */
+  | { readonly type: 'delivered'; readonly outcomes: readonly Numbered<DeliveryOutcome>[] }
   | LogMessage
 
 /** What the primary tells a lane beside the frames: rare enough for a copy. */
-export interface PrimaryMessage {
-  readonly type: 'registered'
-  readonly answers: readonly { readonly request: number; readonly answer: RegisterAnswer }[]
+export type PrimaryMessage =
+  | SipPrimaryMessage
+  | { readonly type: 'text-kept'; readonly answers: readonly Numbered<boolean>[] }
+
+/** What it tells SIP. */
+export type SipPrimaryMessage =
+  | { readonly type: 'registered'; readonly answers: readonly Numbered<RegisterAnswer>[] }
+  | { readonly type: 'kept'; readonly answers: readonly Numbered<KeepAnswer>[] }
+  /** Messages of the silo to be sent; each number comes back with what became of it. */
+  | { readonly type: 'deliver'; readonly orders: readonly Numbered<DeliveryOrder>[] }
+  /** Notices, which nobody asks about. */
+  | { readonly type: 'send'; readonly messages: readonly OutgoingMessage[] }
+
+/**
+ * The octets with a buffer of their own: a message to another thread copies the whole buffer of what it holds, which may be
+ * one that many share.
+ */
+export function ownOctets(octets: Uint8Array): Uint8Array {
+  return octets.byteLength === octets.buffer.byteLength ? octets : new Uint8Array(octets)
 }
 
-export interface NumberedRegister {
-  readonly request: number
-  readonly register: RegisterRequest
+/** Something with the number that its answer comes back under. */
+export interface Numbered<Value> {
+  readonly number: number
+  readonly value: Value
 }
 
 /** A line for the log, from a thread that has none. */

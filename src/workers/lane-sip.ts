@@ -2,6 +2,7 @@ import type { Sources } from '../auth/sources.ts'
 import type { Ticker } from '../clock.ts'
 import type { Address, ConnectionId, LaneIndex } from '../ids.ts'
 import type { Kernel } from '../parser/kernel.ts'
+import type { DeliveryOutcome, KeepAnswer, KeepRequest, OutgoingMessage } from '../silo/order.ts'
 import type { SipStream } from '../sip/endpoint.ts'
 import type { SipListener } from '../sip/identity.ts'
 import type { RegisterAnswer } from '../sip/registrar/location.ts'
@@ -9,11 +10,13 @@ import type { RegisterRequest } from '../sip/registrar/register-request.ts'
 import { SipSender, type Way } from '../sip/sender.ts'
 import { SipServer } from '../sip/server.ts'
 import type { LocationReader } from '../store/location-store.ts'
+import { Asking } from './asking.ts'
+import { Batch } from './batch.ts'
 import { type Connections, slotOf } from './connections.ts'
 import type { Connector } from './connector.ts'
 import { Flows } from './flows.ts'
 import type { LaneSetup } from './lane.ts'
-import type { Flow, LanePort, NumberedRegister, PrimaryMessage } from './lane-port.ts'
+import { type Flow, type LanePort, type Numbered, ownOctets, type SipPrimaryMessage } from './lane-port.ts'
 import type { Outbox } from './outbox.ts'
 import type { SegmentPool } from './segments.ts'
 
@@ -53,10 +56,9 @@ export class LaneSip {
   readonly #streams: (SipStream | undefined)[] = []
   /** Connections of other lanes that we have sent on: one way each, as what waits for an answer goes by it. */
   readonly #foreign = new Map<ConnectionId, Way>()
-  /** REGISTERs that the location service has yet to answer. */
-  readonly #registering = new Map<number, (answer: RegisterAnswer) => void>()
-  #lastRegister = 0
-  #unsent: NumberedRegister[] = []
+  readonly #registering: Asking<RegisterRequest, RegisterAnswer>
+  readonly #keeping: Asking<KeepRequest, KeepAnswer>
+  readonly #delivered: Batch<Numbered<DeliveryOutcome>>
 
   constructor(sip: SipSetup, { map, config, nonceKey }: LaneSetup, options: LaneSipOptions) {
     this.#options = options
@@ -66,6 +68,9 @@ export class LaneSip {
     const octets = Buffer.from(kernel.octets.buffer as ArrayBuffer)
     this.#sender = new SipSender({ connections, outbox, pool, port, octets, row, flush })
     this.#flows = new Flows(kernel.octets.buffer, map.flows)
+    this.#registering = new Asking((requests) => port.post({ type: 'register', requests }))
+    this.#keeping = new Asking((requests) => port.post({ type: 'keep', requests }))
+    this.#delivered = new Batch((outcomes) => port.post({ type: 'delivered', outcomes }))
     this.#server = new SipServer({
       ...options,
       ...sip,
@@ -76,7 +81,8 @@ export class LaneSip {
       sender: this.#sender,
       wayOf: (connection) => this.#way(connection),
       nonceKey,
-      commit: (register) => this.#register(register),
+      commit: (register) => this.#registering.ask(register),
+      keep: (request) => this.#keeping.ask(ownKeepRequest(request)),
       connect: (hop, answer) => connector.connect(hop, answer),
       hand: (to, message) => this.#hand(to, message),
       close: (connection) => {
@@ -90,7 +96,10 @@ export class LaneSip {
   #way(connection: ConnectionId): Way | null {
     const { connections, lane } = this.#options
     if (!connections.isOpen(connection)) return null
-    if (connections.laneOf(connection) === lane) return this.#stream(connection)?.way ?? null
+    if (connections.laneOf(connection) === lane) {
+      const stream = this.#stream(connection)
+      return stream === null || stream.ended ? null : stream.way
+    }
     const known = this.#foreign.get(connection)
     if (known !== undefined) return known
     const { transport, listener, address, port } = this.#flows.get(connection)
@@ -125,21 +134,49 @@ export class LaneSip {
     this.#server.handed(address, octets)
   }
 
-  /** The connection is gone, or sends no more; false: it is none of SIP. */
-  closed(connection: ConnectionId): boolean {
+  /**
+   * The connection is gone, or sends no more, one after the other perhaps; false: it is none of SIP.
+   * @param forgotten called once: when nothing is left to be answered on it, or it is gone
+   */
+  closed(connection: ConnectionId, forgotten: () => void): boolean {
     const stream = this.#stream(connection)
     if (stream === null) return false
-    this.#server.closed(stream)
-    this.#server.failed(stream.way)
-    this.#streams[slotOf(connection)] = undefined
+    if (!stream.ended) {
+      stream.ended = true
+      this.#server.closed(stream)
+      this.#server.failed(stream.way)
+    }
+    const forget = () => {
+      stream.onQuiet = null
+      this.#streams[slotOf(connection)] = undefined
+      forgotten()
+    }
+    if (!stream.answering || !this.#options.connections.isOpen(connection)) forget()
+    // Not before the answer has been composed, which may be what is going on.
+    else stream.onQuiet = () => queueMicrotask(() => this.#forgetQuiet(stream, forget))
     return true
   }
 
-  told({ answers }: PrimaryMessage): void {
-    for (const { request, answer } of answers) {
-      const then = this.#registering.get(request)
-      this.#registering.delete(request)
-      then?.(answer)
+  #forgetQuiet(stream: SipStream, forget: () => void): void {
+    if (stream.answering || stream.onQuiet === null) return
+    forget()
+  }
+
+  told(message: SipPrimaryMessage): void {
+    switch (message.type) {
+      case 'registered':
+        this.#registering.answered(message.answers)
+        break
+      case 'kept':
+        this.#keeping.answered(message.answers)
+        break
+      case 'deliver':
+        for (const { number, value } of message.orders) {
+          void this.#server.deliver(value).then((outcome) => this.#delivered.add({ number, value: outcome }))
+        }
+        break
+      case 'send':
+        for (const outgoing of message.messages) this.#server.send(outgoing)
     }
   }
 
@@ -175,22 +212,6 @@ export class LaneSip {
     return stream !== undefined && stream.way.connection === connection ? stream : null
   }
 
-  #register(register: RegisterRequest): Promise<RegisterAnswer> {
-    const request = ++this.#lastRegister
-    const { promise, resolve } = Promise.withResolvers<RegisterAnswer>()
-    this.#registering.set(request, resolve)
-    this.#unsent.push({ request, register })
-    // All that this batch of octets holds go together.
-    if (this.#unsent.length === 1) queueMicrotask(() => this.#sendRegisters())
-    return promise
-  }
-
-  #sendRegisters(): void {
-    const requests = this.#unsent
-    this.#unsent = []
-    this.#options.port.post({ type: 'register', requests })
-  }
-
   #hand(lane: LaneIndex, octets: Uint8Array): boolean {
     const { pool, port } = this.#options
     const segment = pool.take(octets.length)
@@ -198,5 +219,16 @@ export class LaneSip {
     this.#octets.set(octets, segment)
     port.hand(lane, segment, octets.length)
     return true
+  }
+}
+
+function ownKeepRequest(request: KeepRequest): KeepRequest {
+  const { message, notice, imdn } = request
+  const own = (outgoing: OutgoingMessage | null) => outgoing && { ...outgoing, body: ownOctets(outgoing.body) }
+  return {
+    ...request,
+    message: { ...message, record: ownOctets(message.record) },
+    notice: own(notice),
+    imdn: own(imdn),
   }
 }

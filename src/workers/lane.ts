@@ -9,6 +9,7 @@ import type { Logger } from '../log.ts'
 import { C, countHandling } from '../metrics/counters.ts'
 import { MsrpConnection } from '../msrp/connection.ts'
 import type { LaneServices } from '../msrp/context.ts'
+import type { FailedText } from '../msrp/failed-texts.ts'
 import { Identity, type ListenerIdentity } from '../msrp/identity.ts'
 import { Peers } from '../msrp/peers.ts'
 import { Relay } from '../msrp/relay.ts'
@@ -34,6 +35,7 @@ import { MsrpReader } from '../parser/msrp/reader.ts'
 import { uriEqual } from '../parser/msrp/uri.ts'
 import type { Routing } from '../routing/routing.ts'
 import type { LocationReader } from '../store/location-store.ts'
+import { Asking } from './asking.ts'
 import { Connections, slotOf } from './connections.ts'
 import { Connector } from './connector.ts'
 import type { CloseReason, Flow, LaneFeed, LanePort, PrimaryMessage, Protocol } from './lane-port.ts'
@@ -122,6 +124,7 @@ export class Lane implements LaneFeed {
   readonly #table: TransactionTable
   readonly #sources: Sources
   readonly #connector: Connector
+  readonly #keepingTexts: Asking<FailedText, boolean>
   readonly #sip: LaneSip | null
   readonly #words: Int32Array
   readonly #octets: Uint8Array
@@ -161,6 +164,7 @@ export class Lane implements LaneFeed {
     const tables = transactionPlaces(map)
     this.#table = new TransactionTable(index, kernel, tables[index]!, this.#connections, this.#pool, epochMs)
     this.#connector = new Connector(port)
+    this.#keepingTexts = new Asking((requests) => port.post({ type: 'keep-text', requests }))
     const identity = new Identity(setup.listeners, config.domains)
     identity.teach(kernel)
     const { realm } = config.msrp
@@ -192,6 +196,7 @@ export class Lane implements LaneFeed {
         uriEqual: (given, meant) => given === meant || uriEqual(given, meant) === true,
       }),
       routing,
+      keepText: config.msrp.store_failed ? (text) => this.#keepingTexts.ask(text) : null,
       epochMs,
     })
     this.#reader = new MsrpReader(kernel, this.#pool, this.#relay, config.msrp.limits.body, place.work)
@@ -281,11 +286,15 @@ export class Lane implements LaneFeed {
     const slot = slotOf(connection)
     const undecided = this.#undecided[slot]?.connection === connection
     if (undecided) this.#undecided[slot] = undefined
-    if (undecided || this.#sip?.closed(connection)) {
+    const release = () => {
       this.#outbox.flush()
       this.#port.released(connection)
+    }
+    if (undecided) {
+      release()
       return
     }
+    if (this.#sip?.closed(connection, release)) return
     const stream = this.#stream(connection)
     if (stream === null) return
     if (this.#reader.end(stream)) this.#row[C['parseError:truncated']]! += 1
@@ -310,7 +319,8 @@ export class Lane implements LaneFeed {
   }
 
   told(message: PrimaryMessage): void {
-    this.#sip?.told(message)
+    if (message.type === 'text-kept') this.#keepingTexts.answered(message.answers)
+    else this.#sip?.told(message)
   }
 
   flush(): void {

@@ -30,6 +30,7 @@ describe('the admin server', () => {
       listen: { host: '127.0.0.1', port: 0 },
       registry,
       sessions,
+      silo: null,
       readiness: () => readiness,
       status: () => status(),
       log: createLogger('info', 'json', new Writable({ write: (line, _, done) => done(void (log += line)) })),

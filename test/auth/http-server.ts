@@ -13,6 +13,7 @@ export interface Reply {
   readonly status?: number
   /** Text as it is, anything else as JSON. */
   readonly body?: unknown
+  readonly headers?: Readonly<Record<string, string>>
 }
 
 /** An HTTP server on a port of its own that keeps what it is asked; replaced at will, `reply` answers. */
@@ -36,8 +37,8 @@ export async function startHttpServer(reply?: HttpServer['reply']): Promise<Http
     const { method = '', url: path = '', headers } = request
     const asked = { method, path, headers, body: Buffer.concat(chunks).toString() }
     made.asked.push(asked)
-    const { status = 200, body = '' } = await made.reply(asked)
-    response.writeHead(status, { 'content-type': 'application/json' })
+    const { status = 200, body = '', headers: more } = await made.reply(asked)
+    response.writeHead(status, { 'content-type': 'application/json', ...more })
     response.end(typeof body === 'string' ? body : JSON.stringify(body))
   })
   server.on('connection', (socket) => {

@@ -11,7 +11,7 @@ function problemsOf(text: string): string[] {
 }
 
 const everyKey =
-  'known here: data_dir, workers, max_connections, memory_mib, listen, tls, domains, auth, msrp, sip, registrar, admin, log'
+  'known here: data_dir, workers, max_connections, memory_mib, listen, tls, domains, auth, msrp, sip, registrar, silo, admin, log'
 
 describe('a problem is told with file, line, column, what was found and what was expected', () => {
   test.each<[kind: string, text: string, problem: string]>([
@@ -97,7 +97,7 @@ describe('a problem is told with file, line, column, what was found and what was
     ['admin neither off nor a section', 'admin: true', '1:8: admin: found true, expected false or a section'],
     ['a value inside admin', 'admin: { listen: 9095 }', '1:18: admin.listen: found 9095, expected host:port'],
     ['an unknown key inside admin', 'admin: { port: 9095 }', '1:10: admin.port: unknown key; known here: listen'],
-    ['an unknown key', '\nsilo: {}', `2:1: silo: unknown key; ${everyKey}`],
+    ['an unknown key', '\npresence: {}', `2:1: presence: unknown key; ${everyKey}`],
     ['an unknown key with odd letters', '"a b": 1', `1:1: "a b": unknown key; ${everyKey}`],
     ['a key that objects have by themselves', '__proto__: {}', `1:1: __proto__: unknown key; ${everyKey}`],
     [

@@ -12,7 +12,7 @@ function configOf(text: string): Config {
   return parsed.value
 }
 
-test('the defaults (M-44, R-3, R-6, R-21, R-45, R-46, D-12, D-13, S-62)', () => {
+test('the defaults (M-44, R-3, R-6, R-21, R-45, R-46, D-12, D-13, S-62, SILO-8, SILO-14, SILO-29, SILO-40)', () => {
   expect(defaultConfig()).toEqual({
     data_dir: resolve('data'),
     workers: Math.min(32, availableParallelism() - 1),
@@ -35,6 +35,8 @@ test('the defaults (M-44, R-3, R-6, R-21, R-45, R-46, D-12, D-13, S-62)', () => 
       response_timeout: 30,
       idle_timeout: 3600,
       unknown_methods: 'forward',
+      store_failed: false,
+      store_failed_max: 16_384,
       plaintext_peers: false,
       peer_connect_timeout: 5,
       peer_idle_timeout: 300,
@@ -57,6 +59,30 @@ test('the defaults (M-44, R-3, R-6, R-21, R-45, R-46, D-12, D-13, S-62)', () => 
       max_expires: 86_400,
       max_contacts: 10,
       max_bindings: 1_000_000,
+    },
+    silo: {
+      enabled: true,
+      use_contact: true,
+      skip_notification_flag: -1,
+      add_date: true,
+      date_zone: 'local',
+      add_contact: false,
+      send_time: 0,
+      expire_time: 259_200,
+      check_time: 30,
+      clean_period: 5,
+      use_mode: 0,
+      max_messages: 0,
+      max_octets: 0,
+      max_per_sender: 0,
+      max_body_size: 65_536,
+      deliver: 'each',
+      store_refused: [405, 501],
+      max_attempts: 10,
+      max_dead_letters: 100_000,
+      deliveries_max: 1000,
+      imdn: false,
+      push_wait_seconds: 0,
     },
     tls: {},
     admin: { listen: '127.0.0.1:9095', host: '127.0.0.1', port: 9095 },

@@ -9,11 +9,11 @@ import {
   counterCells,
   counterFamilies,
   countHandling,
-  handlingBuckets,
   SharedCounters,
 } from '../../src/metrics/counters.ts'
 import { renderMetricsDoc } from '../../src/metrics/doc.ts'
 import { createRegistry } from '../../src/metrics/exposition.ts'
+import { handlingBuckets } from '../../src/metrics/families/msrp.ts'
 import { parseErrorClasses } from '../../src/parser/msrp/error-class.ts'
 import { newCounters } from '../support/counters.ts'
 

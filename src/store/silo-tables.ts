@@ -1,0 +1,368 @@
+import { hash as digest } from 'node:crypto'
+import type { Database, RootDatabase } from 'lmdb'
+import type { MessageId } from '../ids.ts'
+
+/** Version of the tables below and of what is in them; raised with every change. */
+export const siloVersion = 1
+
+declare const brand: unique symbol
+
+/**
+ * Stands for an owner in keys, which are bounded, as AoRs are not: 8 octets of SHA-256, a character each. Two owners may
+ * have the same; whose a message is, its record says.
+ */
+export type OwnerHash = string & { readonly [brand]: 'OwnerHash' }
+/** Stands for a sender among those of one owner: 4 octets in the same way. */
+export type SenderHash = string & { readonly [brand]: 'SenderHash' }
+
+/** What the index knows of a message, so that its record need not be read. Times as in SiloMessage, up to `timeMax`. */
+export interface Entry {
+  readonly expTime: number
+  readonly sndTime: number
+  /** Of the body. */
+  readonly octets: number
+  readonly sender: SenderHash
+}
+
+/** How a message that waits has fared. Most never have one. */
+export interface DeliveryState {
+  readonly attempts: number
+  /** Devices that have the message, and those that have refused it. */
+  readonly delivered: readonly string[]
+  readonly refused: readonly string[]
+}
+
+export const noState: DeliveryState = { attempts: 0, delivered: [], refused: [] }
+
+/** What it takes to find a message. */
+export interface Located {
+  readonly id: MessageId
+  readonly owner: OwnerHash
+}
+
+/** A message that waits to be delivered. */
+export interface Waiting extends Located {
+  readonly entry: Entry
+  /** Null: there is none. */
+  readonly state: DeliveryState | null
+}
+
+/** A message that is not delivered any more. */
+export interface DeadLetter extends Located {
+  readonly entry: Entry
+  readonly attempts: number
+  readonly delivered: readonly string[]
+  readonly reason: string
+}
+
+export interface Device {
+  readonly device: string
+  /** When that was written. */
+  readonly seenAt: number
+}
+
+/** Kept with the messages, so that opening need not count them; and what must not begin anew. */
+export interface Totals {
+  readonly nextId: number
+  /** No token was ever as large. */
+  readonly tokensEnd: number
+  /** Of those that wait; `octets` of their bodies. */
+  readonly messages: number
+  readonly octets: number
+  readonly dead: number
+}
+
+/** Ids and times take 6 octets in keys; it lies 8,900 years ahead. */
+export const timeMax = 2 ** 48 - 1
+
+const idOctets = 6
+const hashOctets = 8
+const senderOctets = 4
+const noOctets = Buffer.alloc(0)
+
+/**
+ * The tables of the silo, and how keys and values are laid out in them. Ids and times are big-endian, so that keys are in
+ * their order. Changes belong into `batch`.
+ *
+ *   rows       id 6, owner 8       → record           in order of arrival, so that records are written side by side
+ *   inbox      owner 8, id 6       → entry            those that wait: what is looked through for an owner
+ *   expiries   expTime 6, id 6     → owner 8          of dead letters too
+ *   reminders  sndTime 6, id 6     → owner 8
+ *   states     id                  → attempts, delivered, refused
+ *   dead       id                  → DeadLetter
+ *   devices    SHA-256 of owner    → pairs of device and seenAt
+ *   totals     'totals'            → version and Totals
+ *
+ * An entry: expTime 6, octets 4, sender 4, and sndTime 6 where it is not 0.
+ */
+export class SiloTables {
+  readonly #environment: RootDatabase
+  readonly #rows: Database<Buffer, Buffer>
+  readonly #inbox: Database<Buffer, Buffer>
+  readonly #expiries: Database<Buffer, Buffer>
+  readonly #reminders: Database<Buffer, Buffer>
+  readonly #states: Database<readonly [number, readonly string[], readonly string[]], MessageId>
+  readonly #dead: Database<DeadColumns, MessageId>
+  readonly #devices: Database<readonly (readonly [string, number])[], string>
+  readonly #totals: Database<readonly number[], 'totals'>
+  /** Keys are copied when they are used. */
+  readonly #key = Buffer.alloc(hashOctets + idOctets)
+  readonly #shortKey = Buffer.alloc(idOctets + idOctets)
+
+  constructor(environment: RootDatabase) {
+    const octets = { encoding: 'binary', keyEncoding: 'binary' } as const
+    this.#environment = environment
+    this.#rows = environment.openDB({ name: 'rows', ...octets })
+    this.#inbox = environment.openDB({ name: 'inbox', ...octets })
+    this.#expiries = environment.openDB({ name: 'expiries', ...octets })
+    this.#reminders = environment.openDB({ name: 'reminders', ...octets })
+    this.#states = environment.openDB({ name: 'states' })
+    this.#dead = environment.openDB({ name: 'dead' })
+    this.#devices = environment.openDB({ name: 'devices' })
+    this.#totals = environment.openDB({ name: 'totals' })
+  }
+
+  /** Resolves when what `write` has changed is on disk, all of it; rejects when none of it is. */
+  async batch(write: () => void): Promise<void> {
+    await this.#rows.batch(write)
+    // Reads of this turn of the event loop are to see it.
+    this.#environment.resetReadTxn()
+  }
+
+  /** Null: the environment is new. */
+  totals(): (Totals & { readonly version: number }) | null {
+    const columns = this.#totals.get('totals')
+    if (columns === undefined) return null
+    const [version = 0, nextId = 0, tokensEnd = 0, messages = 0, octets = 0, dead = 0] = columns
+    return { version, nextId, tokensEnd, messages, octets, dead }
+  }
+
+  putTotals({ nextId, tokensEnd, messages, octets, dead }: Totals): void {
+    this.#totals.put('totals', [siloVersion, nextId, tokensEnd, messages, octets, dead])
+  }
+
+  /** Without octets where there is none. */
+  record(id: MessageId, owner: OwnerHash): Buffer {
+    return this.#rows.get(this.#rowKey(id, owner)) ?? noOctets
+  }
+
+  /** Owner of the record with the id; null: there is none. */
+  ownerOf(id: MessageId): OwnerHash | null {
+    const [key] = this.#rows.getKeys({ start: rowsFrom(id), end: rowsFrom(id + 1), limit: 1 })
+    return key === undefined ? null : ownerIn(key, idOctets)
+  }
+
+  /** Ids larger than `after`. */
+  *ids(after: number): Generator<Located> {
+    for (const key of this.#rows.getKeys({ start: rowsFrom(after + 1) })) {
+      yield { id: idIn(key, 0), owner: ownerIn(key, idOctets) }
+    }
+  }
+
+  entry(owner: OwnerHash, id: MessageId): Entry | null {
+    const value = this.#inbox.get(this.#inboxKey(owner, id))
+    return value === undefined ? null : entryOf(value)
+  }
+
+  waiting(owner: OwnerHash, id: MessageId): Waiting | null {
+    const entry = this.entry(owner, id)
+    return entry === null ? null : { id, owner, entry, state: this.state(id) }
+  }
+
+  /** What waits for the owner, by id, with ids larger than `after`. */
+  *inbox(owner: OwnerHash, after = 0): Generator<{ readonly id: MessageId; readonly entry: Entry }> {
+    const start = Buffer.from(this.#inboxKey(owner, after + 1))
+    const end = Buffer.from(this.#inboxKey(owner, timeMax))
+    for (const { key, value } of this.#inbox.getRange({ start, end })) {
+      yield { id: idIn(key, hashOctets), entry: entryOf(value) }
+    }
+  }
+
+  /** What has expired, soonest first. */
+  expired(now: number): Generator<Located> {
+    return until(this.#expiries, now)
+  }
+
+  /** Reminders that are due, soonest first. */
+  due(now: number): Generator<Located> {
+    return until(this.#reminders, now)
+  }
+
+  state(id: MessageId): DeliveryState | null {
+    const columns = this.#states.get(id)
+    return columns === undefined ? null : { attempts: columns[0], delivered: columns[1], refused: columns[2] }
+  }
+
+  dead(id: MessageId): DeadLetter | null {
+    const columns = this.#dead.get(id)
+    return columns === undefined ? null : deadOf(id, columns)
+  }
+
+  /** By id, with ids larger than `after`. */
+  *deadLetters(after: number): Generator<DeadLetter> {
+    for (const { key, value } of this.#dead.getRange({ start: (after + 1) as MessageId })) yield deadOf(key, value)
+  }
+
+  devices(owner: string): readonly Device[] {
+    return devicesOf(this.#devices.get(devicesKey(owner)) ?? [])
+  }
+
+  /** Devices of one owner after the other, whose keys they tell, beginning behind `after`. */
+  allDevices(after: string, limit: number): { readonly key: string; readonly devices: readonly Device[] }[] {
+    const rows = this.#devices.getRange({ start: `${after}!`, limit })
+    return [...rows].map(({ key, value }) => ({ key, devices: devicesOf(value) }))
+  }
+
+  putMessage(id: MessageId, owner: OwnerHash, record: Uint8Array, entry: Entry): void {
+    this.#rows.put(this.#rowKey(id, owner), asBuffer(record))
+    this.#expiries.put(this.#timeKeyOf(entry.expTime, id), octetsOf(owner))
+    this.putEntry({ id, owner, entry, state: null })
+  }
+
+  /** Into its owner's inbox, and among the reminders if it is one. */
+  putEntry({ id, owner, entry }: Waiting): void {
+    this.#inbox.put(this.#inboxKey(owner, id), octetsOfEntry(entry))
+    if (entry.sndTime !== 0) this.#reminders.put(this.#timeKeyOf(entry.sndTime, id), octetsOf(owner))
+  }
+
+  /** Out of its owner's inbox; its record and its expiry stay. */
+  removeEntry({ id, owner, entry, state }: Waiting): void {
+    this.#inbox.remove(this.#inboxKey(owner, id))
+    if (entry.sndTime !== 0) this.#reminders.remove(this.#timeKeyOf(entry.sndTime, id))
+    if (state !== null) this.#states.remove(id)
+  }
+
+  /** What is left when the message is neither in an inbox nor a dead letter. */
+  removeRecord({ id, owner, entry }: Located & { readonly entry: Entry }): void {
+    this.#rows.remove(this.#rowKey(id, owner))
+    this.#expiries.remove(this.#timeKeyOf(entry.expTime, id))
+  }
+
+  putState(id: MessageId, { attempts, delivered, refused }: DeliveryState): void {
+    this.#states.put(id, [attempts, delivered, refused])
+  }
+
+  putDead({ id, owner, entry, attempts, delivered, reason }: DeadLetter): void {
+    const { expTime, sndTime, octets, sender } = entry
+    this.#dead.put(id, [owner, expTime, sndTime, octets, sender, attempts, delivered, reason])
+  }
+
+  removeDead(id: MessageId): void {
+    this.#dead.remove(id)
+  }
+
+  putDevices(owner: string, devices: readonly Device[]): void {
+    const columns = devices.map(({ device, seenAt }) => [device, seenAt] as const)
+    this.#devices.put(devicesKey(owner), columns)
+  }
+
+  removeDevices(key: string): void {
+    this.#devices.remove(key)
+  }
+
+  close(): Promise<void> {
+    return this.#environment.close()
+  }
+
+  #rowKey(id: number, owner: OwnerHash): Buffer {
+    this.#key.writeUIntBE(id, 0, idOctets)
+    this.#key.write(owner, idOctets, 'latin1')
+    return this.#key
+  }
+
+  #inboxKey(owner: OwnerHash, id: number): Buffer {
+    this.#key.write(owner, 0, 'latin1')
+    this.#key.writeUIntBE(id, hashOctets, idOctets)
+    return this.#key
+  }
+
+  #timeKeyOf(time: number, id: number): Buffer {
+    this.#shortKey.writeUIntBE(time, 0, idOctets)
+    this.#shortKey.writeUIntBE(id, idOctets, idOctets)
+    return this.#shortKey
+  }
+}
+
+export function ownerHashOf(owner: string): OwnerHash {
+  return digestOf(owner).slice(0, hashOctets) as OwnerHash
+}
+
+export function senderHashOf(sender: string): SenderHash {
+  return digestOf(sender).slice(0, senderOctets) as SenderHash
+}
+
+/** A character for each octet. */
+function digestOf(text: string): string {
+  return digest('sha256', text, 'latin1')
+}
+
+function devicesKey(owner: string): string {
+  return digest('sha256', owner, 'hex')
+}
+
+function* until(table: Database<Buffer, Buffer>, time: number): Generator<Located> {
+  const end = Buffer.alloc(idOctets)
+  end.writeUIntBE(Math.min(time + 1, timeMax), 0, idOctets)
+  for (const { key, value } of table.getRange({ end })) yield { id: idIn(key, idOctets), owner: ownerIn(value, 0) }
+}
+
+function rowsFrom(id: number): Buffer {
+  const key = Buffer.alloc(idOctets)
+  key.writeUIntBE(id, 0, idOctets)
+  return key
+}
+
+function idIn(octets: Buffer, at: number): MessageId {
+  return octets.readUIntBE(at, idOctets) as MessageId
+}
+
+function ownerIn(octets: Buffer, at: number): OwnerHash {
+  return octets.toString('latin1', at, at + hashOctets) as OwnerHash
+}
+
+function octetsOf(owner: OwnerHash): Buffer {
+  return Buffer.from(owner, 'latin1')
+}
+
+/** Without a copy. */
+function asBuffer(octets: Uint8Array): Buffer {
+  return Buffer.isBuffer(octets) ? octets : Buffer.from(octets.buffer, octets.byteOffset, octets.byteLength)
+}
+
+function octetsOfEntry({ expTime, sndTime, octets, sender }: Entry): Buffer {
+  const value = Buffer.allocUnsafe(sndTime === 0 ? 14 : 20)
+  value.writeUIntBE(expTime, 0, 6)
+  value.writeUInt32BE(octets, 6)
+  value.write(sender, 10, 'latin1')
+  if (sndTime !== 0) value.writeUIntBE(sndTime, 14, 6)
+  return value
+}
+
+function entryOf(value: Buffer): Entry {
+  return {
+    expTime: value.readUIntBE(0, 6),
+    sndTime: value.length > 14 ? value.readUIntBE(14, 6) : 0,
+    octets: value.readUInt32BE(6),
+    sender: value.toString('latin1', 10, 14) as SenderHash,
+  }
+}
+
+type DeadColumns = readonly [
+  owner: OwnerHash,
+  expTime: number,
+  sndTime: number,
+  octets: number,
+  sender: SenderHash,
+  attempts: number,
+  delivered: readonly string[],
+  reason: string,
+]
+
+function deadOf(id: MessageId, columns: DeadColumns): DeadLetter {
+  const [owner, expTime, sndTime, octets, sender, attempts, delivered, reason] = columns
+  return { id, owner, entry: { expTime, sndTime, octets, sender }, attempts, delivered, reason }
+}
+
+function devicesOf(columns: readonly (readonly [string, number])[]): readonly Device[] {
+  return columns.map(([device, seenAt]) => ({ device, seenAt }))
+}
