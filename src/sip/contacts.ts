@@ -37,10 +37,10 @@ export class Contacts {
       .get(aor, at)
       .filter((binding) => (binding.methods?.includes(method) ?? true) && (!secure || isSecure(binding, hops)))
     return eligibleContacts(bindings, at, epoch).map((group) =>
-      group.map(({ binding, fallbacks }) => ({
-        ...this.#target(binding),
-        ...(fallbacks.length > 0 && { fallbacks: fallbacks.map((other) => this.#target(other)) }),
-      })),
+      group.map(({ binding, fallbacks }) => {
+        const target = this.#target(binding)
+        return fallbacks.length === 0 ? target : { ...target, fallbacks: fallbacks.map((other) => this.#target(other)) }
+      }),
     )
   }
 

@@ -149,7 +149,10 @@ export interface SiloStore {
   ): Promise<Claim | 'busy' | null>
   /** Its lease ends at `now + leaseMs`. False: the claim is over. */
   extend(token: FencingToken, now: number, leaseMs: number): boolean
-  /** Resolves when it is on disk. To be called for messages of the claim. */
+  /**
+   * Resolves when it is on disk. To be called for messages of the claim. A lease that has ended fences only when somebody
+   * has noticed: another claim, or `extend`.
+   */
   settle(token: FencingToken, id: MessageId, settlement: Settlement): Promise<Result<Settled, SettleFailure>>
   /** Takes effect when what has been settled is on disk. */
   release(token: FencingToken): void

@@ -25,8 +25,8 @@ export interface SiloWriterOptions {
 }
 
 /**
- * Changes of one transaction: planning one and handing it to lmdb takes some 10 µs, during which this thread serves no
- * socket. More of them would not be written faster either.
+ * Changes of one transaction: one takes some 10 µs of this thread, during which it serves no socket. Larger transactions
+ * would not be written any faster.
  */
 const transactionChangesMax = 500
 

@@ -217,10 +217,19 @@ function isNamed(message: SipMessage, there: Line, name: HeaderName): boolean {
   )
 }
 
+/** Patches of one place stay in the order they were made, what is inserted before what gives way. There are a few. */
+function sortByPlace(patches: Patch[]): void {
+  for (let i = 1; i < patches.length; i++) {
+    const patch = patches[i]!
+    let at = i
+    for (; at > 0 && patches[at - 1]!.start > patch.start; at--) patches[at] = patches[at - 1]!
+    patches[at] = patch
+  }
+}
+
 function patched(octets: Buffer, patches: Patch[]): Buffer {
   if (patches.length === 0) return Buffer.from(octets)
-  // The sort is stable: patches of one place stay in the order they were made, what is inserted before what gives way.
-  patches.sort((a, b) => a.start - b.start)
+  sortByPlace(patches)
   let length = octets.length
   for (const { start, end, text } of patches) length += Buffer.byteLength(text) - (end - start)
   const result = Buffer.allocUnsafe(length)

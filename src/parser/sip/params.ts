@@ -8,40 +8,56 @@ export interface Params extends Iterable<readonly [name: string, value: string |
   has(name: string): boolean
 }
 
-/** Most have none or two: looking through those is less work than a Map is to fill, which hashes every name. */
-export class ParamList implements Params {
-  readonly #names: string[] = []
-  readonly #values: (string | null)[] = []
-  #table: Map<string, number> | null = null
+interface Param {
+  readonly name: string
+  readonly value: string | null
+  next: Param | null
+}
 
-  get size(): number {
-    return this.#names.length
-  }
+/**
+ * In the order that they were added. Most lists have none or two: looking through those is less work than a Map is to fill,
+ * which hashes every name, and links are less to allocate than arrays.
+ */
+export class ParamList implements Params {
+  size = 0
+  #first: Param | null = null
+  #last: Param | null = null
+  #table: Map<string, Param> | null = null
 
   get(name: string): string | null | undefined {
-    const at = this.#placeOf(name)
-    return at < 0 ? undefined : this.#values[at]
+    return this.#find(name)?.value
   }
 
   has(name: string): boolean {
-    return this.#placeOf(name) >= 0
+    return this.#find(name) !== null
   }
 
   /** Adds a parameter, unless there is one by that name. */
   add(name: string, value: string | null): void {
     if (this.has(name)) return
-    this.#names.push(name)
-    this.#values.push(value)
-    if (this.#table !== null) this.#table.set(name, this.#names.length - 1)
-    else if (this.#names.length > walkMax) this.#table = new Map(this.#names.map((known, i) => [known, i]))
+    const param: Param = { name, value, next: null }
+    if (this.#last === null) this.#first = param
+    else this.#last.next = param
+    this.#last = param
+    this.size++
+    if (this.#table !== null) this.#table.set(name, param)
+    else if (this.size > walkMax) this.#tabulate()
   }
 
   *[Symbol.iterator](): Generator<readonly [name: string, value: string | null]> {
-    for (let i = 0; i < this.#names.length; i++) yield [this.#names[i]!, this.#values[i]!]
+    for (let param = this.#first; param !== null; param = param.next) yield [param.name, param.value]
   }
 
-  #placeOf(name: string): number {
-    return this.#table === null ? this.#names.indexOf(name) : (this.#table.get(name) ?? -1)
+  #find(name: string): Param | null {
+    if (this.#table !== null) return this.#table.get(name) ?? null
+    let param = this.#first
+    while (param !== null && param.name !== name) param = param.next
+    return param
+  }
+
+  #tabulate(): void {
+    this.#table = new Map()
+    for (let param = this.#first; param !== null; param = param.next) this.#table.set(param.name, param)
   }
 }
 

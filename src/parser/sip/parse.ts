@@ -93,9 +93,8 @@ export class SipIndexer {
     const octets = isKept ? Buffer.allocUnsafeSlow(length) : Buffer.allocUnsafe(length)
     this.#octets.copy(octets, 0, start, start + length)
     // An array of small numbers lies in V8's young space, and costs a fraction of a typed array.
-    const index: number[] = []
-    const end = SI_TABLE + words[SI_HEADER_COUNT]! * SIP_HEADER_WORDS
-    for (let i = 0; i < end; i++) index.push(words[i]!)
+    const index = new Array<number>(SI_TABLE + words[SI_HEADER_COUNT]! * SIP_HEADER_WORDS)
+    for (let i = 0; i < index.length; i++) index[i] = words[i]!
     return viewOf(octets, index)
   }
 }

@@ -16,6 +16,8 @@ export function isReachable(binding: Binding, epoch: string): boolean {
   return lifeline === null || (!binding.unreachable && lifeline.epoch === epoch)
 }
 
+const none: readonly never[] = []
+
 /**
  * Where to send a request for an AoR with these bindings: groups of equal q, highest first, to be tried one after the
  * other; the targets of a group, latest registered first, all at once (S-51). No target: the user is offline.
@@ -25,6 +27,11 @@ export function eligibleContacts(
   now: number,
   epoch: string,
 ): readonly (readonly Target[])[] {
+  const [only] = bindings
+  if (only !== undefined && bindings.length === 1) {
+    // As most users have.
+    return only.expiresAt > now && isReachable(only, epoch) ? [[{ binding: only, fallbacks: none }]] : none
+  }
   const eligible = bindings.filter((binding) => binding.expiresAt > now && isReachable(binding, epoch))
   const targets = targetsOf(eligible).sort((a, b) => byPreference(a.binding, b.binding))
   const groups: Target[][] = []
