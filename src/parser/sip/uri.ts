@@ -160,7 +160,7 @@ function isHostAnew(host: string): boolean {
   return first >= 0x30 && first <= 0x39 ? isIPv4(host) : hostName.test(host)
 }
 
-export function isPort(digits: string | null): boolean {
+function isPort(digits: string | null): boolean {
   return digits === null || (Number(digits) >= 1 && Number(digits) <= 65_535)
 }
 

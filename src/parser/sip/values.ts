@@ -1,5 +1,5 @@
 import { noParams, ParamList, type Params } from './params.ts'
-import { isHost, isPort, parseSipUri, type SipUri } from './uri.ts'
+import { isHost, parseSipUri, type SipUri } from './uri.ts'
 
 // Values of headers, as unfolded text (S-2). No expression here backtracks over more than it has matched: a value may be
 // as long as a line may be.
@@ -42,6 +42,9 @@ const SEMICOLON = 0x3b
 const LESS = 0x3c
 const EQUALS = 0x3d
 const BACKSLASH = 0x5c
+const COLON = 0x3a
+const ZERO = 0x30
+const NINE = 0x39
 
 const token = /[\w\-.!%*+`'~]+/y
 const tokensAndBlanks = /[\w\-.!%*+`'~ \t]*/y
@@ -49,8 +52,10 @@ const tokensAndBlanks = /[\w\-.!%*+`'~ \t]*/y
 const plainValue = /[^\x00-\x20\x7f;,"<>]+/y
 const bareUri = /[^\x00-\x20\x7f;,?"<>]+/y
 const absoluteUri = /^[a-z][a-z\d+\-.]*:[!#-;=?-~]+$/i
-const sentBy =
-  /^[\w\-.!%*+`'~]+[ \t]*\/[ \t]*[\w\-.!%*+`'~]+[ \t]*\/[ \t]*([\w\-.!%*+`'~]+)[ \t]+(\[[\da-f:.]+\]|[\w\-.]+)[ \t]*(?::[ \t]*(\d{1,5})(?!\d))?/i
+const version = 'SIP/2.0/'
+const usualProtocols = ['TCP', 'UDP', 'TLS', 'WSS', 'WS']
+const sentProtocol = /^[\w\-.!%*+`'~]+[ \t]*\/[ \t]*[\w\-.!%*+`'~]+[ \t]*\/[ \t]*([\w\-.!%*+`'~]+)/i
+const sentByHost = /\[[\da-f:.]+\]|[\w\-.]+/iy
 const cseqValue = /^(\d+)[ \t]+([\w\-.!%*+`'~]+)$/
 
 function isBlank(code: number): boolean {
@@ -129,6 +134,15 @@ export function splitList(text: string): string[] {
   }
 }
 
+/** Names that most parameters have: found where they stand, not cut out. */
+const usualNames = ['branch', 'tag', 'rport', 'received', 'lr', 'transport', 'expires', 'q']
+
+/** The name of a parameter, in lower case. */
+function paramName(text: string, start: number, end: number): string {
+  for (const name of usualNames) if (name.length === end - start && text.startsWith(name, start)) return name
+  return text.slice(start, end).toLowerCase()
+}
+
 /** Parameters from `at` to the text's end, each with its semicolon; null when they are malformed or one is empty (S-13). */
 function parseParams(text: string, at: number): Params | null {
   at = skipBlanks(text, at)
@@ -139,7 +153,7 @@ function parseParams(text: string, at: number): Params | null {
     const start = skipBlanks(text, at + 1)
     const nameEnd = tokenEnd(text, start)
     if (nameEnd === start) return null
-    const name = text.slice(start, nameEnd).toLowerCase()
+    const name = paramName(text, start, nameEnd)
     let value: string | null = null
     at = skipBlanks(text, nameEnd)
     if (text.charCodeAt(at) === EQUALS) {
@@ -232,20 +246,48 @@ export function parseNameAddr(value: string): NameAddr | null {
 /** Reads one value of Via; null when it is malformed (S-13). */
 export function parseVia(value: string): Via | null {
   const text = trimBlanks(value)
-  const match = sentBy.exec(text)
-  if (match === null) return null
-  const [matched, protocol = '', host = '', port = null] = match
-  if (!isHost(host) || !isPort(port)) return null
-  const params = parseParams(text, matched.length)
-  if (params === null) return null
-  return {
-    protocol: protocol.toUpperCase(),
-    host: host.toLowerCase(),
-    port: port === null ? null : Number(port),
-    branch: params.get('branch') ?? null,
-    params,
-    text,
+  const usual = usualProtocol(text)
+  let protocol = usual ?? ''
+  let at = usual === null ? 0 : version.length + usual.length
+  if (usual === null) {
+    const match = sentProtocol.exec(text)
+    if (match === null) return null
+    protocol = match[1]!.toUpperCase()
+    at = match[0].length
   }
+  const start = skipBlanks(text, at)
+  if (start === at) return null
+  sentByHost.lastIndex = start
+  if (!sentByHost.test(text)) return null
+  const host = text.slice(start, sentByHost.lastIndex)
+  at = skipBlanks(text, sentByHost.lastIndex)
+  let port: number | null = null
+  if (text.charCodeAt(at) === COLON) {
+    const digits = skipBlanks(text, at + 1)
+    at = digits
+    port = 0
+    for (
+      let code = text.charCodeAt(at);
+      code >= ZERO && code <= NINE && at - digits < 6;
+      code = text.charCodeAt(++at)
+    ) {
+      port = port * 10 + code - ZERO
+    }
+    if (at === digits || at - digits > 5 || port < 1 || port > 65_535) return null
+  }
+  if (!isHost(host)) return null
+  const params = parseParams(text, at)
+  if (params === null) return null
+  return { protocol, host: host.toLowerCase(), port, branch: params.get('branch') ?? null, params, text }
+}
+
+/** The transport of a Via that is written as most are; null: it is written otherwise. */
+function usualProtocol(text: string): string | null {
+  if (!text.startsWith(version)) return null
+  for (const name of usualProtocols) {
+    if (text.startsWith(name, version.length) && isBlank(text.charCodeAt(version.length + name.length))) return name
+  }
+  return null
 }
 
 /** Reads the value of CSeq; null when it is malformed (S-7). */

@@ -232,10 +232,14 @@ abstract class MessageView {
 
   protected get viaValues(): Values<Via> {
     if (this.#vias === undefined) {
+      const good: Via[] = []
       const values = this.#valuesOf(SIP_H_VIA)
-      const vias = values.map((value, i) => (i === 0 ? this.topVia : parseVia(value)))
-      const bad = vias.indexOf(null)
-      this.#vias = { good: (bad < 0 ? vias : vias.slice(0, bad)) as Via[], complete: bad < 0 }
+      for (const [i, value] of values.entries()) {
+        const via = i === 0 ? this.topVia : parseVia(value)
+        if (via === null) break
+        good.push(via)
+      }
+      this.#vias = { good, complete: good.length === values.length }
     }
     return this.#vias
   }
