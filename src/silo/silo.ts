@@ -263,6 +263,8 @@ export class Silo {
 
   #expired(stored: StoredMessage): void {
     const { clock, count, originate, failedImdn } = this.#options
+    // C-6: it was for devices that have not come any more.
+    if (stored.delivered) return
     // That it has failed was told when it became a dead letter.
     if (stored.status !== 3) {
       count('expired_messages')

@@ -287,7 +287,9 @@ class LmdbSilo implements SiloStore {
   }
 
   list({ owner, dead, after, limit }: SiloListing): readonly StoredMessage[] {
-    return this.#read([], () => {
+    // Nothing would look like the end of what there is.
+    const failed = new SilopathError('STORE_UNAVAILABLE', 'the silo cannot be read; its log says why')
+    const listed = this.#read<readonly StoredMessage[] | null>(null, () => {
       const hash = owner === null ? null : ownerHashOf(owner)
       const listed: StoredMessage[] = []
       const candidates = dead
@@ -304,6 +306,8 @@ class LmdbSilo implements SiloStore {
       }
       return listed
     })
+    if (listed === null) throw failed
+    return listed
   }
 
   async remove(ids: readonly MessageId[]): Promise<Result<number, 'unavailable'>> {
@@ -438,9 +442,18 @@ class LmdbSilo implements SiloStore {
     const read = readRecord(record)
     const message: SiloMessage =
       'unreadable' in read ? unreadableMessage(record, entry) : { ...read.message, sndTime: entry.sndTime }
-    if ('reason' in found) return { id, message, attempts: found.attempts, status: 3, reason: found.reason }
+    if ('reason' in found)
+      return {
+        id,
+        message,
+        attempts: found.attempts,
+        delivered: found.delivered.length > 0,
+        status: 3,
+        reason: found.reason,
+      }
     const status = this.#claims.isInFlight(id) ? 1 : 0
-    return { id, message, attempts: found.state?.attempts ?? 0, status, reason: null }
+    const { attempts, delivered } = found.state ?? noState
+    return { id, message, attempts, delivered: delivered.length > 0, status, reason: null }
   }
 
   /** What `read` reads, or `otherwise` when that fails, which is told. */

@@ -102,6 +102,8 @@ export interface StoredMessage {
    */
   readonly message: SiloMessage
   readonly attempts: number
+  /** One of the owner's devices has it. */
+  readonly delivered: boolean
   /** K-30: 0 queued, 1 in flight, 3 failed for good. */
   readonly status: 0 | 1 | 3
   /** Why it lies among the dead letters. */
@@ -173,7 +175,10 @@ export interface SiloStore {
   sweep(now: number, max: number): Promise<Result<readonly StoredMessage[], 'unavailable'>>
 
   get(id: MessageId): StoredMessage | null
-  /** By id. */
+  /**
+   * By id.
+   * @throws SilopathError STORE_UNAVAILABLE
+   */
   list(listing: SiloListing): readonly StoredMessage[]
   /** Removes; resolves with how many there were. Those in flight are removed as well. */
   remove(ids: readonly MessageId[]): Promise<Result<number, 'unavailable'>>

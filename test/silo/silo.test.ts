@@ -72,6 +72,37 @@ describe('keeping', () => {
   })
 })
 
+/** check_time times clean_period. */
+const sweepMs = 150_000
+
+describe('expiring', () => {
+  test('C-9: <failed/> goes to whoever asked for it, and the event is told', async () => {
+    const bed = memoryBed()
+    await bed.keep('lost', { from: 'sip:imdn@a.test', forMs: hour })
+    await bed.pass(hour)
+    await bed.pass(sweepMs)
+    expect(bed.originated.map(({ callId }) => callId)).toEqual(['failed lost'])
+    expect(bed.counts).toMatchObject({ expired_messages: 1, imdns: 1 })
+    expect(bed.events.at(-1)).toMatchObject({ type: 'message.expired', owner: bob })
+  })
+
+  test('C-6: what one device has and another never came for has not failed', async () => {
+    const bed = memoryBed()
+    bed.outcome = () => ok
+    await bed.register(bob, [contact('phone'), contact('laptop')], 2)
+    await bed.register(bob, [])
+    await bed.keep('half', { from: 'sip:imdn@a.test', forMs: hour })
+    await bed.register(bob, [contact('phone')], 1)
+    expect(bed.sent).toEqual(['half'])
+    expect(bed.stored).toEqual(['half'])
+    await bed.pass(hour)
+    await bed.pass(sweepMs)
+    expect(bed.stored).toEqual([])
+    expect(bed.originated).toEqual([])
+    expect(bed.counts.expired_messages).toBeUndefined()
+  })
+})
+
 describe('delivering', () => {
   test('SILO-20, SILO-24, S-83: who registers gets what was kept, in order, one at a time', async () => {
     const bed = memoryBed()

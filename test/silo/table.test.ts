@@ -46,6 +46,7 @@ test.each([
     id: 7 as MessageId,
     message: message({ username, domain }),
     attempts: 0,
+    delivered: false,
     status: 0,
     reason: null,
   })

@@ -20,7 +20,7 @@ describe('events of the silo', () => {
     tell.delivered(recorded, 'phone')
     tell.delivered(recorded, null)
     tell.failed(recorded, 'phone', '488 No')
-    tell.expired({ id, message, attempts: 0, status: 0, reason: null })
+    tell.expired({ id, message, attempts: 0, delivered: false, status: 0, reason: null })
     tell.registered(message.owner, push)
     const common = {
       time: clock.now(),

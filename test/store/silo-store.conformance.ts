@@ -74,7 +74,7 @@ export function siloStoreConformance(name: string, open: OpenSilo): void {
         callId: 'call@host',
       })
       const id = await put(asNew(message))
-      const stored = { id, message, attempts: 0, status: 0, reason: null }
+      const stored = { id, message, attempts: 0, delivered: false, status: 0, reason: null }
       expect(store.get(id)).toEqual(stored)
       expect(listed()).toEqual([stored])
       expect(store.counts()).toEqual({ messages: 1, octets: 4, dead: 0 })
@@ -229,7 +229,14 @@ export function siloStoreConformance(name: string, open: OpenSilo): void {
       expect(await store.settle(phone.token, loved, refused('desk', 'phone'))).toEqual({ ok: true, value: 'removed' })
       expect(listed()).toEqual([])
       expect(listed(true)).toEqual([
-        { id: hated, message: siloMessage('hated'), attempts: 0, status: 3, reason: '415 Unsupported' },
+        {
+          id: hated,
+          message: siloMessage('hated'),
+          attempts: 0,
+          delivered: false,
+          status: 3,
+          reason: '415 Unsupported',
+        },
       ])
       expect(store.counts()).toEqual({ messages: 0, octets: 0, dead: 1 })
       expect(store.hasMessages(bob, noon)).toBe(false)

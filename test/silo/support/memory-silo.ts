@@ -241,6 +241,13 @@ export class MemorySilo implements SiloStore {
   }
 }
 
-function stored({ id, message, attempts, dead }: Row): StoredMessage {
-  return { id, message: decodeRecord(message.record), attempts, status: dead === null ? 0 : 3, reason: dead }
+function stored({ id, message, attempts, delivered, dead }: Row): StoredMessage {
+  return {
+    id,
+    message: decodeRecord(message.record),
+    attempts,
+    delivered: delivered.size > 0,
+    status: dead === null ? 0 : 3,
+    reason: dead,
+  }
 }
