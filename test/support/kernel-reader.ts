@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import type { Address } from '../../src/ids.ts'
 import {
   FRAME_HEADER_LIMIT,
@@ -37,6 +36,7 @@ import { compileKernel, createKernel, type Kernel } from '../../src/parser/kerne
 import { errorClass, mayAnswerMalformed } from '../../src/parser/msrp/malformed.ts'
 import { MsrpReader, ReaderState, TAKEN, WORK_OCTETS } from '../../src/parser/msrp/reader.ts'
 import { resetSegments, SEGMENT_POOL_WORDS, SegmentPool } from '../../src/workers/segments.ts'
+import { bodyDigest } from './body-digest.ts'
 import { type CreateReader, defaultLimits, type FrameSnapshot, type ReaderEvent, type StartSnapshot } from './events.ts'
 
 const SCRATCH = 65_536 as Address
@@ -163,10 +163,7 @@ function frameEvent(kernel: Kernel): ReaderEvent {
       return [text(words[at + 1]!, words[at + 2]!), text(words[at + 3]!, words[at + 4]!)]
     }),
     flag: String.fromCharCode(record[R_FLAG]!) as '$' | '+' | '#',
-    body:
-      record[R_HAS_BODY] === 0
-        ? null
-        : { length: body.length, sha256: createHash('sha256').update(body).digest('hex') },
+    body: record[R_HAS_BODY] === 0 ? null : { length: body.length, sha256: bodyDigest(body) },
   }
   return { type: 'frame', frame }
 }

@@ -1,6 +1,6 @@
-import { hash } from 'node:crypto'
 import { isIPv6 } from 'node:net'
 import type { ParseErrorClass } from '../../src/parser/msrp/error-class.ts'
+import { bodyDigest } from './body-digest.ts'
 import {
   type ByteRangeSnapshot,
   defaultLimits,
@@ -418,7 +418,7 @@ function snapshot({ start, body, flag }: RawFrame, headers: readonly Header[]): 
       : {}),
     headers: headers.map((header) => [header.name, decode(header.value)] as const),
     flag,
-    body: body === null ? null : { length: body.length, sha256: hash('sha256', body, 'hex') },
+    body: body === null ? null : { length: body.length, sha256: bodyDigest(body) },
   }
 }
 
