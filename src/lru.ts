@@ -30,4 +30,8 @@ export class LruMap<Value> {
   delete(key: string): void {
     this.#values.delete(key)
   }
+
+  clear(): void {
+    this.#values.clear()
+  }
 }

@@ -3,9 +3,16 @@ import type { Config } from '../config/schema.ts'
 import type { Result } from '../errors.ts'
 import type { MessageId } from '../ids.ts'
 import type { Logger } from '../log.ts'
+import { LruMap } from '../lru.ts'
 import { TimerWheel } from '../sip/timer-wheel.ts'
 import type { Binding } from '../store/location-store.ts'
-import type { PutFailure, SiloMessage, SiloStore, StoredMessage } from '../store/silo-store.ts'
+import {
+  deviceDayMs,
+  type PutFailure,
+  type SiloMessage,
+  type SiloStore,
+  type StoredMessage,
+} from '../store/silo-store.ts'
 import type { SiloCount } from './counts.ts'
 import { Delivery, type DeliveryTools, recipientsOf, type SiloContact, servedAsOne, wayOf } from './delivery.ts'
 import type { SiloEvents } from './events.ts'
@@ -67,6 +74,8 @@ const refusalCounts = {
   unavailable: 'refused_unavailable',
 } as const satisfies Record<PutFailure, SiloCount>
 
+/** Owners whose devices are remembered to have been noted today: of others they are looked at once more. */
+const lookedMax = 100_000
 /** Resolution of push waits and of back-off. */
 const tickMs = 100
 /** Of a stall of the thread that much is made up for. */
@@ -88,6 +97,8 @@ export class Silo {
   readonly #reminders: Reminders
   readonly #expiry: Expiry
   readonly #asOne: boolean
+  /** Owners whose devices have been noted, and the day of it. */
+  readonly #looked = new LruMap<number>(lookedMax)
   #closing: Promise<void> | null = null
 
   constructor(options: SiloOptions) {
@@ -159,13 +170,17 @@ export class Silo {
     if (added > 0 && this.#tell.listening) this.#tell.registered(owner, this.#pushTargets(owner))
     const now = clock.now()
     const isWaiting = store.hasMessages(owner, now)
-    if (!isWaiting && this.#asOne) return
+    const day = Math.floor(now / deviceDayMs)
+    // Nearly all are refreshes of what has been looked at today.
+    if (!isWaiting && (this.#asOne || (added === 0 && this.#looked.get(owner) === day))) return
+    this.#looked.set(owner, day)
     const recipients = this.#recipients(owner)
     // Devices are known before anything is delivered: it is to stay until each of them has it. When that cannot be
     // written, of which the store tells, messages go to those that are there.
     const known = this.#asOne ? [] : [...recipients.keys()].map((device) => store.seen(owner, device, now))
-    if (!isWaiting) return
-    void Promise.all(known).then(() => {
+    void Promise.all(known).then((noted) => {
+      if (!noted.every(({ ok }) => ok)) this.#looked.delete(owner)
+      if (!isWaiting) return
       for (const [device, contacts] of recipients) {
         this.#schedule.registered(owner, device, wayOf(contacts), added > 0)
       }

@@ -375,6 +375,8 @@ class LmdbLocation implements LocationStore {
   }
 
   #rebind(key: Key, { before, after }: StagedRow): void {
+    // As refreshes do, which are most of all changes.
+    if (before.length === after.length && before.every((binding, i) => sameLifeline(binding, after[i]!))) return
     for (const binding of before) {
       const lifeline = lifelineOf(binding)
       if (lifeline === null) continue
@@ -391,6 +393,13 @@ class LmdbLocation implements LocationStore {
       else keys.add(key)
     }
   }
+}
+
+/** Whether two bindings hang on the same connection, or on none. */
+function sameLifeline(a: Binding, b: Binding): boolean {
+  const [left, right] = [lifelineOf(a), lifelineOf(b)]
+  if (left === null || right === null) return left === right
+  return left.connection === right.connection && left.epoch === right.epoch && a.unreachable === b.unreachable
 }
 
 function keyOf(aor: string): Key {

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { open, type RootDatabase } from 'lmdb'
 import { type Result, SilopathError } from '../errors.ts'
 import type { MessageId } from '../ids.ts'
+import { LruMap } from '../lru.ts'
 import { commitErrorOf, environmentOptions, messageOf, refuseForeignFile } from './lmdb-environment.ts'
 import { type HeldClaim, SiloClaims } from './silo-claims.ts'
 import { refuseTruncatedFile } from './silo-file.ts'
@@ -57,6 +58,8 @@ export interface LmdbSiloOptions {
 export const pendingPutsMax = 10_000
 export const pendingOctetsMax = 64 * 1024 * 1024
 
+/** Owners remembered to have nothing. */
+const emptyMax = 100_000
 /** Messages that one transaction sweeps, removes, revives or demotes for one call. */
 const sliceMax = 500
 /** A device that has not been seen for so long is forgotten. */
@@ -104,6 +107,8 @@ class LmdbSilo implements SiloStore {
   readonly #writer: SiloWriter
   readonly #onError: (error: SilopathError) => void
   readonly #now: () => number
+  /** Owners who have nothing: asked about at each REGISTER, most of which are refreshes. */
+  readonly #empty = new LruMap<true>(emptyMax)
   #puts = 0
   #putOctets = 0
   /** Where the next sweep looks for devices to forget. */
@@ -147,13 +152,21 @@ class LmdbSilo implements SiloStore {
     })
     this.#puts -= 1
     this.#putOctets -= record.length
+    // Not before it is stored: who looks meanwhile finds nothing.
+    this.#empty.delete(owner)
     if (outcome === null) return unavailable
     return typeof outcome === 'number' ? { ok: true, value: outcome } : { ok: false, error: outcome }
   }
 
   hasMessages(owner: string, now: number): boolean {
+    if (this.#empty.get(owner) === true) return false
     return this.#read(false, () => {
-      for (const { entry } of this.#tables.inbox(ownerHashOf(owner))) if (isDeliverable(entry, now)) return true
+      let isEmpty = true
+      for (const { entry } of this.#tables.inbox(ownerHashOf(owner))) {
+        if (isDeliverable(entry, now)) return true
+        isEmpty = false
+      }
+      if (isEmpty) this.#empty.set(owner, true)
       return false
     })
   }
@@ -329,6 +342,7 @@ class LmdbSilo implements SiloStore {
       transaction.revive(letter)
       return 1
     })
+    this.#empty.clear()
     return revived === null ? unavailable : { ok: true, value: revived }
   }
 

@@ -58,13 +58,13 @@ export class Datagrams {
 
   /** Sends what lies at `at`, behind its head. The octets are copied: they may be reused when this returns. */
   send(memory: Buffer, at: Address, octets: number): void {
-    if (octets <= DATAGRAM_HEAD_OCTETS || this.#socket.getSendQueueSize() > SEND_QUEUE_MAX) {
-      this.#row[C.datagramsDropped]! += 1
-      return
-    }
-    const { address, port } = readDatagramHead(memory, at)
-    const to = this.#mapped && !isIPv6(address) ? `::ffff:${address}` : address
     try {
+      if (octets <= DATAGRAM_HEAD_OCTETS || this.#socket.getSendQueueSize() > SEND_QUEUE_MAX) {
+        this.#row[C.datagramsDropped]! += 1
+        return
+      }
+      const { address, port } = readDatagramHead(memory, at)
+      const to = this.#mapped && !isIPv6(address) ? `::ffff:${address}` : address
       this.#socket.send(Buffer.from(memory.subarray(at + DATAGRAM_HEAD_OCTETS, at + octets)), port, to, this.#onSent)
     } catch {
       // Port 0, or a socket that is closed.
