@@ -35,10 +35,14 @@ try {
   process.exit(2)
 }
 
+/** Ends the server, too. */
+const interrupted = new AbortController()
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => interrupted.abort(new Error(signal)))
+
 const startedAt = performance.now()
 console.log(`seed ${options.seed}`)
 try {
-  const { rounds, faults } = await crash({ ...options, progress: console.log })
+  const { rounds, faults } = await crash({ ...options, progress: console.log, signal: interrupted.signal })
   for (const fault of faults) console.error(`FAILED: ${fault}`)
   const seconds = Math.round((performance.now() - startedAt) / 1000)
   console.log(`${rounds} kills in ${seconds} s, ${faults.length === 0 ? 'nothing lost' : `seed ${options.seed}`}`)

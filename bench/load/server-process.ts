@@ -19,8 +19,35 @@ export interface ServerProcess {
   stop(): Promise<void>
 }
 
+/** A server that may not be ready yet. */
+export interface LaunchedServer {
+  readonly child: ChildProcess
+  /** Resolves with the line that it prints when it accepts. @throws SilopathError LISTEN_FAILED when it does not */
+  readonly ready: Promise<string>
+  /** Resolves with its exit code and the signal that ended it. */
+  readonly exited: Promise<readonly [code: number | null, signal: NodeJS.Signals | null]>
+}
+
 /**
- * Starts the server as a process of its own, as an operator would, and waits until it accepts.
+ * Launches the server with a config file, as an operator would.
+ * @param environment variables on top of our own
+ */
+export const launchServer = (config: string, environment: NodeJS.ProcessEnv = {}): LaunchedServer => {
+  // The flag that `npm start` gives.
+  const args = ['--max-semi-space-size=4', CLI, 'run', '--config', config]
+  const child = spawn(process.execPath, args, {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, ...environment },
+  })
+  const { promise: exited, resolve } = Promise.withResolvers<readonly [number | null, NodeJS.Signals | null]>()
+  child.once('exit', (code, signal) => resolve([code, signal]))
+  // One that could not be started never exits.
+  child.once('error', () => resolve([null, null]))
+  return { child, ready: readyLine(child), exited }
+}
+
+/**
+ * Starts the server as a process of its own, and waits until it accepts.
  * @param configIn the configuration, given the folder for its data
  */
 export const startServer = async (configIn: (dataDir: string) => object): Promise<ServerProcess> => {
@@ -28,15 +55,13 @@ export const startServer = async (configIn: (dataDir: string) => object): Promis
   const config = join(folder, 'silopath.yaml')
   // JSON is YAML. Mode 600: there is a password in it.
   await writeFile(config, JSON.stringify(configIn(join(folder, 'data'))), { mode: 0o600 })
-  // The flag that `npm start` gives.
-  const args = ['--max-semi-space-size=4', CLI, 'run', '--config', config]
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+  const { child, ready } = launchServer(config)
   const stop = async (): Promise<void> => {
     await stopChild(child)
     await rm(folder, { recursive: true, force: true })
   }
   try {
-    return { pid: child.pid ?? null, ready: await readyLine(child), stop }
+    return { pid: child.pid ?? null, ready: await ready, stop }
   } catch (error) {
     await stop()
     throw error
@@ -53,15 +78,17 @@ const readyLine = async (child: ChildProcess): Promise<string> => {
       reject(new SilopathError('LISTEN_FAILED', `the server ${why}. Remedy: see what it wrote above.`))
     }
     const timer = setTimeout(() => fail(`was not ready within ${READY_WITHIN_MS / 1000} s`), READY_WITHIN_MS)
+    const ended = (code: number | null, signal: NodeJS.Signals | null): void =>
+      fail(`ended with ${signal ?? `code ${code}`} before it was ready`)
     child.once('error', (error) => fail(`could not be started: ${error.message}`))
-    child.once('exit', (code, signal) => fail(`ended with ${signal ?? `code ${code}`} before it was ready`))
+    child.once('exit', ended)
     let output = ''
     stdout.setEncoding('utf8').on('data', (data: string) => {
       output += data
       const ready = /^ready .*(?=\n)/m.exec(output)?.[0]
       if (ready === undefined) return
       clearTimeout(timer)
-      child.removeAllListeners('exit')
+      child.removeListener('exit', ended)
       // Whatever it still prints must not fill the pipe.
       stdout.removeAllListeners('data').resume()
       resolve(ready)

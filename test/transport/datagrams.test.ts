@@ -3,6 +3,8 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
 import type { Address } from '../../src/ids.ts'
+import { C, SharedCounters } from '../../src/metrics/counters.ts'
+import { openDatagrams } from '../../src/transport/datagrams.ts'
 import { writeDatagramHead } from '../../src/workers/datagram.ts'
 import { DATAGRAM_HEAD_OCTETS } from '../../src/workers/lane-port.ts'
 import { lane, type Primary, startPrimary } from './support/primary.ts'
@@ -154,4 +156,14 @@ test('what cannot be sent is counted, and its segment comes back', async () => {
   transport.datagram(1, ...outgoing(primary, '127.0.0.1', 5060, 'x'))
   transport.datagram(7, ...outgoing(primary, '127.0.0.1', 5060, 'x'))
   expect(pool.free).toBe(pool.total)
+})
+
+test('what a lane still sends when the listener is closed is counted as failed', async () => {
+  const row = new Float64Array(SharedCounters.octetsPerRow / Float64Array.BYTES_PER_ELEMENT)
+  const datagrams = await openDatagrams('127.0.0.1', 0, row)
+  datagrams.close()
+  const memory = Buffer.alloc(DATAGRAM_HEAD_OCTETS + 1)
+  writeDatagramHead(memory, 0 as Address, '127.0.0.1', 5060)
+  datagrams.send(memory, 0 as Address, memory.length)
+  expect(row[C.datagramsFailed]).toBe(1)
 })
