@@ -36,6 +36,8 @@ export interface StoreOptions {
   /** Flags of the message, a bit each (SILO-14). */
   readonly flags?: number
   readonly avp?: (name: string) => string | null
+  /** It has gone out to a contact, of which nothing good was heard. */
+  readonly sent?: boolean
 }
 
 /** The answer to a MESSAGE that is not stored. */
@@ -86,7 +88,8 @@ export function keepRequestOf(
     expTime,
     sndTime,
     extraHeaders: extra.value,
-    callId: (config.use_mode & 1) === 1 ? request.callId : '', // SILO-11
+    // SILO-11; SILO-31: whoever may have it already knows it by its Call-ID.
+    callId: (config.use_mode & 1) === 1 || options.sent === true ? request.callId : '',
     messageId: messageIdOf(request, owner),
   }
   const sender = from.uri === null ? from.uriText : aorOf(from.uri)

@@ -155,8 +155,8 @@ export class SipEndpoint implements SipHandler<SipStream> {
     this.#count(`sipProblem:${problem}`)
     const answer = answerOf(problem)
     if (message !== null && message.method !== 'ACK' && answer !== 'drop') {
-      const topViaParams = receivedParams(message.topVia!, stream.way)
-      stream.way.send(response(message, answer.status, answer.reason, { toTag: 'broken', topViaParams }))
+      message.noteTopViaParams(receivedParams(message.topVia!, stream.way))
+      stream.way.send(response(message, answer.status, answer.reason, { toTag: 'broken' }))
     }
     if (stream.way.connection !== 0) close(stream.way.connection)
   }
@@ -171,13 +171,11 @@ export class SipEndpoint implements SipHandler<SipStream> {
       this.#count('sipDropped:malformed')
       return
     }
-    // Before anything else is looked at: what has been read of this view would have to be read again.
-    const params = receivedParams(via, stream.way)
-    const noted = params === '' ? request : request.withTopViaParams(params)
-    if (noted.problem === null) stream.trusted = true
-    else this.#count(`sipProblem:${noted.problem}`)
+    request.noteTopViaParams(receivedParams(via, stream.way))
+    if (request.problem === null) stream.trusted = true
+    else this.#count(`sipProblem:${request.problem}`)
     receiver.receiving(stream)
-    layer.receive(noted, answersTo(noted, stream, this.#options))
+    layer.receive(request, answersTo(request, stream, this.#options))
   }
 
   #response(stream: SipStream, message: SipResponse): void {

@@ -232,7 +232,7 @@ export class RequestRoute implements TransactionUser, RequestReceiver {
         best.timedOut ? 'sipProxied:timed_out' : best.unreachable ? 'sipProxied:unreachable' : 'sipProxied:rejected',
       )
       if (!isKept || !door.keeps(best.timedOut || best.unreachable ? 408 : best.status)) return 'send'
-      void this.#keep(server, reader)
+      void this.#keep(server, reader, true)
       return 'handled'
     }
     const flowNamed = routed.destination.kind === 'flow'
@@ -245,13 +245,13 @@ export class RequestRoute implements TransactionUser, RequestReceiver {
     this.#settle(isUser(uri.user!), (known) => {
       this.#count(known ? 'sipProxied:offline' : 'sipProxied:not_found')
       if (!known) this.#reply(server, 404, 'Not Found')
-      else if (server.request.method === 'MESSAGE') void this.#keep(server, uri)
+      else if (server.request.method === 'MESSAGE') void this.#keep(server, uri, false)
       else this.#reply(server, 480, 'Temporarily Unavailable')
     })
   }
 
-  async #keep(server: ServerTransaction, uri: SipUri): Promise<void> {
-    const answer = await this.#options.door.keep(server.request, this.#aor(uri), server.channel as Way)
+  async #keep(server: ServerTransaction, uri: SipUri, sent: boolean): Promise<void> {
+    const answer = await this.#options.door.keep(server.request, this.#aor(uri), server.channel as Way, sent)
     if (!answer.kept) {
       const { status, reason, retryAfter } = answer
       this.#reply(server, status, reason, retryAfter === null ? [] : [['Retry-After', String(retryAfter)]])

@@ -9,8 +9,9 @@ export interface SiloDoor {
   /**
    * Keeps a MESSAGE for an AoR. Resolves when it is safe: only then may it be answered 202 (S-81). Never rejects.
    * @param way how the request came
+   * @param sent whether it has gone out to a contact, which may have it without our knowing
    */
-  keep(request: SipRequest, aor: string, way: Way): Promise<KeepAnswer>
+  keep(request: SipRequest, aor: string, way: Way, sent: boolean): Promise<KeepAnswer>
 }
 
 /** A server without a silo: who is away is not available (480). */

@@ -172,6 +172,11 @@ describe('SILO-6: headers', () => {
   })
 })
 
+test('SILO-31: the Call-ID is kept of what may have arrived before', () => {
+  expect(stored(messageRequest(), { sent: true }).callId).toBe('call-1@a.test')
+  expect(stored(messageRequest(), { sent: false }).callId).toBe('')
+})
+
 test('SILO-11: the Call-ID is kept with use_mode 1', () => {
   expect(stored(messageRequest(), { lines: 'use_mode: 1' }).callId).toBe('call-1@a.test')
 })

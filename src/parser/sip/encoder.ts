@@ -153,6 +153,10 @@ function withParams(message: SipMessage, top: Line, params: string): readonly Pa
   ]
 }
 
+function notedParams(message: SipMessage): string {
+  return message.kind === 'request' ? message.topViaParams : ''
+}
+
 /** The message with the edits made. Every octet that they do not concern stays as it came, and where it was (S-41, S-44). */
 export function rewrite(message: SipMessage, edits: Edits): Buffer {
   const { index } = message
@@ -172,9 +176,10 @@ export function rewrite(message: SipMessage, edits: Edits): Buffer {
   }
   if (edits.prependVia !== undefined) insert(topVia?.start ?? headersStart, line('Via', edits.prependVia))
   if (topVia !== undefined) {
-    assert(!edits.removeTopVia || edits.topViaParams === undefined, 'a Via that goes gets no parameters')
+    const viaParams = edits.topViaParams ?? notedParams(message)
+    assert(!edits.removeTopVia || viaParams === '', 'a Via that goes gets no parameters')
     if (edits.removeTopVia) patches.push(withoutFirstValue(message, topVia))
-    if (edits.topViaParams !== undefined) patches.push(...withParams(message, topVia, edits.topViaParams))
+    if (viaParams !== '') patches.push(...withParams(message, topVia, viaParams))
   }
   if (edits.maxForwards !== undefined) {
     const there = first(SIP_H_MAX_FORWARDS)
@@ -259,33 +264,62 @@ export function response(
     readonly toTag?: string
     readonly headers?: readonly (readonly [name: string, value: string])[]
     readonly body?: Uint8Array | string
-    /** As in Edits. */
-    readonly topViaParams?: string
   } = {},
 ): Buffer {
-  const vias = linesOf(request, SIP_H_VIA)
-  const first = (id: number) => firstLine(request, id)
-  const pieces: Buffer[] = [Buffer.from(`SIP/2.0 ${status} ${oneLine(reason)}\r\n`)]
-  for (const [i, via] of vias.entries()) {
-    const params = i === 0 ? options.topViaParams : undefined
-    pieces.push(copyLine(request, via, params === undefined ? [] : withParams(request, via, params)))
+  const { index } = request
+  const count = index[SI_HEADER_COUNT]!
+  // A character an octet: what is copied stays as it is, what is ours is written as UTF-8.
+  let head = `SIP/2.0 ${status} ${octetText(oneLine(reason))}\r\n`
+  let isTop = true
+  for (let i = 0; i < count; i++) {
+    if (index[SI_TABLE + i * SIP_HEADER_WORDS + SH_ID] !== SIP_H_VIA) continue
+    head += isTop && request.topViaParams !== '' ? topViaLine(request, i) : rawLine(request, i)
+    isTop = false
   }
-  const from = first(SIP_H_FROM)
-  const to = first(SIP_H_TO)
-  if (from) pieces.push(copyLine(request, from))
-  if (to) {
-    const tagged = options.toTag !== undefined && request.to !== null && request.to.tag === null
-    const tag = tagged ? [{ start: to.valueEnd, end: to.valueEnd, text: `;tag=${oneLine(options.toTag)}` }] : []
-    pieces.push(copyLine(request, to, tag))
+  const from = placeOf(request, SIP_H_FROM)
+  if (from >= 0) head += rawLine(request, from)
+  const to = placeOf(request, SIP_H_TO)
+  if (to >= 0) {
+    const isTagged = options.toTag !== undefined && request.to !== null && request.to.tag === null
+    head += isTagged ? withTag(request, to, oneLine(options.toTag)) : rawLine(request, to)
   }
-  for (const id of [SIP_H_CALL_ID, SIP_H_CSEQ]) {
-    const there = first(id)
-    if (there) pieces.push(copyLine(request, there))
+  for (const id of copiedLast) {
+    const there = placeOf(request, id)
+    if (there >= 0) head += rawLine(request, there)
   }
+  for (const [name, value] of options.headers ?? []) head += octetText(line(name, value))
   const body = typeof options.body === 'string' ? Buffer.from(options.body) : options.body
-  const more = (options.headers ?? []).map(([name, value]) => line(name, value)).join('')
-  pieces.push(Buffer.from(`${more}Content-Length: ${body?.length ?? 0}\r\n\r\n`))
-  return Buffer.concat(body === undefined ? pieces : [...pieces, body])
+  head += `Content-Length: ${body?.length ?? 0}\r\n\r\n`
+  const octets = Buffer.from(head, 'latin1')
+  return body === undefined ? octets : Buffer.concat([octets, body])
+}
+
+const copiedLast = [SIP_H_CALL_ID, SIP_H_CSEQ] as const
+
+/** A text as its octets in UTF-8, a character each. */
+function octetText(text: string): string {
+  return isAscii(text) ? text : Buffer.from(text).toString('latin1')
+}
+
+function isAscii(text: string): boolean {
+  for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) > 0x7f) return false
+  return true
+}
+
+/** The header line at a place of the table. */
+function rawLine(message: SipMessage, i: number): string {
+  const { start, end } = lineAt(message, i)
+  return raw(message, start, end)
+}
+
+function topViaLine(request: SipRequest, i: number): string {
+  const via = lineAt(request, i)
+  return copyLine(request, via, withParams(request, via, request.topViaParams)).toString('latin1')
+}
+
+function withTag(request: SipRequest, i: number, tag: string): string {
+  const { start, valueEnd, end } = lineAt(request, i)
+  return `${raw(request, start, valueEnd)};tag=${tag}${raw(request, valueEnd, end)}`
 }
 
 /** A header line of a message, patched at positions of the message. */

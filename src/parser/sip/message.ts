@@ -54,8 +54,10 @@ export interface SipRequest extends MessageBase {
   readonly requestUri: string
   /** null: not a sip or sips URI, or malformed. */
   readonly uri: SipUri | null
-  /** The same request with `;name=value…` at the end of its top Via, which is well formed; see Edits.topViaParams. */
-  withTopViaParams(params: string): SipRequest
+  /** What is added to its top Via in all that is made of it, see Edits.topViaParams; '' unless something was noted. */
+  readonly topViaParams: string
+  /** Notes where it has come from (S-21): `;name=value…`. Its top Via is well formed. */
+  noteTopViaParams(params: string): void
 }
 
 export interface SipResponse extends MessageBase {

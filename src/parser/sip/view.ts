@@ -5,11 +5,9 @@ import {
   SH_NAME_LENGTH,
   SH_VALUE,
   SH_VALUE_LENGTH,
-  SI_END,
   SI_FAULT,
   SI_HEAD_END,
   SI_HEADER_COUNT,
-  SI_HEADERS_END,
   SI_KIND,
   SI_METHOD_LENGTH,
   SI_REASON,
@@ -32,7 +30,6 @@ import {
   SIP_HEADER_WORDS,
   SIP_RESPONSE,
 } from '../kernel/sip-record.ts'
-import { rewrite } from './encoder.ts'
 import { type HeaderName, headerId, isList } from './headers.ts'
 import type { SipMessage, SipRequest, SipResponse } from './message.ts'
 import { type SipProblem, sipProblems } from './problem.ts'
@@ -293,6 +290,7 @@ class RequestView extends MessageView implements SipRequest {
   readonly method: string
   readonly requestUri: string
   #uri: SipUri | null | undefined
+  #topViaParams = ''
 
   constructor(octets: Buffer, index: readonly number[]) {
     super(octets, index)
@@ -305,19 +303,12 @@ class RequestView extends MessageView implements SipRequest {
     return this.#uri
   }
 
-  withTopViaParams(params: string): SipRequest {
-    const octets = rewrite(this, { topViaParams: params })
-    const index = this.index.slice()
-    const added = octets.length - this.octets.length
-    const via = this.entryOf(SIP_H_VIA)
-    const at = index[via + SH_VALUE]!
-    index[via + SH_VALUE_LENGTH]! += added
-    for (let entry = via + SIP_HEADER_WORDS; entry < index.length; entry += SIP_HEADER_WORDS) {
-      index[entry + SH_NAME]! += added
-      index[entry + SH_VALUE]! += added
-    }
-    for (const end of [SI_HEADERS_END, SI_HEAD_END, SI_END]) if (index[end]! > at) index[end]! += added
-    return new RequestView(octets, index)
+  get topViaParams(): string {
+    return this.#topViaParams
+  }
+
+  noteTopViaParams(params: string): void {
+    this.#topViaParams = params
   }
 
   protected override findProblem(): SipProblem | null {
