@@ -180,7 +180,7 @@ export class SipEndpoint implements SipHandler<SipStream> {
 
   #response(stream: SipStream, message: SipResponse): void {
     const { row, identity, layer, lane, lanes, hand } = this.#options
-    row[responseCell('received', stream.way.transport, String(message.status).padStart(3, '0'))]! += 1
+    row[responseCell('received', stream.way.transport, message.status)]! += 1
     const { topVia } = message
     if (message.problem !== null || topVia === null) {
       if (message.problem !== null) this.#count(`sipProblem:${message.problem}`)

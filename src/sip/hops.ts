@@ -3,7 +3,7 @@ import type { SipRequest } from '../parser/sip/message.ts'
 import type { Binding } from '../store/location-store.ts'
 import type { NextHop } from '../workers/lane-port.ts'
 import type { FlowEnd, FlowTokens } from './flow-token.ts'
-import { isSecureTransport, type SipIdentity } from './identity.ts'
+import { isSecureTransport, type SipIdentity, type SipTransport } from './identity.ts'
 import type { Hop } from './locate.ts'
 import type { ProxyIdentity } from './proxy/identity.ts'
 import type { Destination, HopOpener } from './proxy/target.ts'
@@ -30,6 +30,8 @@ export interface HopsOptions {
 export class Hops implements HopOpener, ProxyIdentity {
   readonly #options: HopsOptions
   readonly #ways = new Map<string, Way>()
+  /** How our Vias begin, by transport and listener. */
+  readonly #vias: Readonly<Record<SipTransport, string[]>> = { udp: [], tcp: [], tls: [], ws: [], wss: [] }
 
   constructor(options: HopsOptions) {
     this.#options = options
@@ -73,7 +75,10 @@ export class Hops implements HopOpener, ProxyIdentity {
 
   viaFor(channel: SipChannel): string {
     const { transport, listener } = channel as Way
-    return `SIP/2.0/${transport.toUpperCase()} ${this.#options.identity.sentBy(transport, listener)}`
+    const known = this.#vias[transport]
+    // Behind listener -1 is what we have connected to.
+    known[listener + 1] ??= `SIP/2.0/${transport.toUpperCase()} ${this.#options.identity.sentBy(transport, listener)}`
+    return known[listener + 1]!
   }
 
   recordRouteFor(request: SipRequest, incoming: SipChannel, outgoing: SipChannel): string {

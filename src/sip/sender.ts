@@ -135,49 +135,65 @@ class DatagramWay implements Way {
 
 type Direction = 'received' | 'sent'
 
-function tables<Value extends string | number>(prefix: string, values: readonly Value[]) {
+type Cells = Readonly<Record<Direction, Readonly<Record<SipTransport, ReadonlyMap<number, number>>>>>
+
+/** Cells by transport and by what `keyOf` makes of each value: small numbers, so that no text is cut out to be looked up. */
+function cellsBy<Value extends string | number>(
+  prefix: string,
+  values: readonly Value[],
+  keyOf: (value: Value) => number,
+): Cells {
   const table = (direction: Direction, transport: SipTransport) =>
-    new Map(values.map((value) => [value, C[`${prefix}:${direction}:${transport}:${value}` as CounterKey]]))
+    new Map(values.map((value) => [keyOf(value), C[`${prefix}:${direction}:${transport}:${value}` as CounterKey]]))
   const both = (direction: Direction) =>
     Object.fromEntries(
       sipTransports.map((transport) => [transport, table(direction, transport)] as const),
-    ) as unknown as Record<SipTransport, ReadonlyMap<Value, number>>
+    ) as unknown as Record<SipTransport, ReadonlyMap<number, number>>
   return { received: both('received'), sent: both('sent') }
 }
 
-const requestCells = tables<string>('sipRequests', [...sipMethods, 'OTHER'])
-const responseCells = tables<string>('sipResponses', [
-  ...sipCodes.map(String),
-  '1xx',
-  '2xx',
-  '3xx',
-  '4xx',
-  '5xx',
-  '6xx',
-])
+const OTHER = 0
+const SP = 32
+const ZERO = 48
+
+/** No two of the methods that are counted by name have the same length and first three letters. */
+function methodKey(first: number, second: number, third: number, length: number): number {
+  return (length << 24) | (first << 16) | (second << 8) | third
+}
+
+function keyOfMethod(method: string): number {
+  return methodKey(method.charCodeAt(0), method.charCodeAt(1), method.charCodeAt(2), method.length)
+}
+
+const methodCells = cellsBy('sipRequests', [...sipMethods, 'OTHER'], (method) =>
+  method === 'OTHER' ? OTHER : keyOfMethod(method),
+)
+const codeCells = cellsBy('sipResponses', [...sipCodes, '1xx', '2xx', '3xx', '4xx', '5xx', '6xx'], (code) =>
+  typeof code === 'number' ? code : Number(code[0]),
+)
 
 /** The cell that counts a request. */
 export function requestCell(direction: Direction, transport: SipTransport, method: string): number {
-  const cells = requestCells[direction][transport]
-  return cells.get(method) ?? cells.get('OTHER')!
+  const cells = methodCells[direction][transport]
+  const cell = cells.get(keyOfMethod(method))
+  // Another method may begin like one of ours.
+  return cell !== undefined && usual.has(method) ? cell : cells.get(OTHER)!
 }
 
-/** The cell that counts a response; `code` is three digits. */
-export function responseCell(direction: Direction, transport: SipTransport, code: string): number {
-  const cells = responseCells[direction][transport]
-  return cells.get(code) ?? cells.get(`${code[0]}xx`) ?? cells.get('6xx')!
+const usual: ReadonlySet<string> = new Set(sipMethods)
+
+/** The cell that counts a response. */
+export function responseCell(direction: Direction, transport: SipTransport, code: number): number {
+  const cells = codeCells[direction][transport]
+  return cells.get(code) ?? cells.get(Math.trunc(code / 100)) ?? cells.get(6)!
 }
 
-const SP = 32
-const SIP_VERSION_OCTETS = 'SIP/2.0 '.length
-const METHOD_MAX = 16
-
-/** By the start line: "SIP/2.0 200 OK", or "MESSAGE sip:…". */
+/** By the start line of what we send, where a method that only looks like one of ours may count as that: "SIP/2.0 200 OK", or "MESSAGE sip:…". */
 function sentCell(transport: SipTransport, octets: Uint8Array): number {
-  const text = Buffer.from(octets.buffer, octets.byteOffset, Math.min(octets.length, METHOD_MAX))
-  if (text[3] === 0x2f && text[0] === 0x53) {
-    return responseCell('sent', transport, text.toString('latin1', SIP_VERSION_OCTETS, SIP_VERSION_OCTETS + 3))
+  if (octets[3] === 0x2f && octets[0] === 0x53) {
+    return responseCell('sent', transport, octets[8]! * 100 + octets[9]! * 10 + octets[10]! - 111 * ZERO)
   }
-  const end = text.indexOf(SP)
-  return requestCell('sent', transport, end < 0 ? 'OTHER' : text.toString('latin1', 0, end))
+  const length = octets.indexOf(SP)
+  const cells = methodCells.sent[transport]
+  return cells.get(methodKey(octets[0]!, octets[1]!, octets[2]!, length)) ?? cells.get(OTHER)!
 }

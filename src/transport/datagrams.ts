@@ -79,10 +79,12 @@ export class Datagrams {
 
 /** Opens a UDP socket on an IP address and port. What comes in before `start` is lost, as the network would lose it. */
 export async function openDatagrams(address: string, port: number, row: Float64Array): Promise<Datagrams> {
+  const family = isIPv6(address) ? 6 : 4
   const socket = createSocket({
-    type: isIPv6(address) ? 'udp6' : 'udp4',
-    // Addresses are numbers already: asking the resolver for each datagram would cost more than sending it.
-    lookup: (host, _options, found) => found(null, host, isIPv6(host) ? 6 : 4),
+    type: family === 6 ? 'udp6' : 'udp4',
+    // Addresses are numbers already, of the socket's family: asking the resolver for each datagram would cost more than
+    // sending it.
+    lookup: (host, _options, found) => found(null, host, family),
   })
   const { promise, resolve, reject } = Promise.withResolvers<void>()
   socket.once('error', reject)

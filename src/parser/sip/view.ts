@@ -53,6 +53,14 @@ const knownMethods = new Set(
   'ACK BYE CANCEL INFO INVITE MESSAGE NOTIFY OPTIONS PRACK PUBLISH REFER REGISTER SUBSCRIBE UPDATE'.split(' '),
 )
 
+const usualMethods = ['MESSAGE', 'REGISTER', 'INVITE', 'ACK', 'BYE', 'OPTIONS', 'CANCEL']
+
+/** The method as a text that Maps know already, and that keeps no message: a part of one is hashed at each look-up. */
+function sameMethod(method: string): string {
+  for (const usual of usualMethods) if (usual === method) return usual
+  return method
+}
+
 const none: readonly string[] = []
 
 /** The well-formed values of a list header, and whether these are all. */
@@ -271,7 +279,10 @@ abstract class MessageView {
   #valuesOf(id: number): readonly string[] {
     const lines = this.#linesOf(id)
     if (lines.length === 0) return none
-    return lines.length === 1 ? splitList(lines[0]!) : lines.flatMap(splitList)
+    if (lines.length === 1) return splitList(lines[0]!)
+    const values: string[] = []
+    for (const line of lines) for (const value of splitList(line)) values.push(value)
+    return values
   }
 
   /** Where the header table ends in the index. */
@@ -294,7 +305,7 @@ class RequestView extends MessageView implements SipRequest {
 
   constructor(octets: Buffer, index: readonly number[]) {
     super(octets, index)
-    this.method = this.text(0, index[SI_METHOD_LENGTH]!)
+    this.method = sameMethod(this.text(0, index[SI_METHOD_LENGTH]!))
     this.requestUri = this.text(index[SI_URI]!, index[SI_URI_LENGTH]!)
   }
 
