@@ -34,7 +34,7 @@ const runGenerator = async (options: SipLoadOptions): Promise<SipLoadResult[]> =
 const runOnce = async ({ connect, load }: SipBenchOptions, workers: number): Promise<SipLoadResult[]> => {
   const run = (target: SipTarget) => runGenerator({ ...load, target })
   if (connect !== null) return run(connect)
-  const server = await startSipServer(workers, load.users)
+  const server = await startSipServer(workers, load.users, load.digest === 'none')
   try {
     return await run(server.target)
   } finally {

@@ -9,7 +9,8 @@ export const USAGE = `npm run bench:sip -- [options]
   --users N              registered users, a socket each (100)
   --window N             operations in flight in all, one a user at most (64)
   --size N               octets in the body of a MESSAGE (200)
-  --digest D             each: every request is challenged anew; reuse: the nonce is used again (each)
+  --digest D             each: every request is challenged anew; reuse: the nonce is used again;
+                         none: the server takes the generator for a peer of its own (each)
   --workers LIST         one run for each value of \`workers\`, e.g. 0,1 (0,1)
   --seconds S            measured time of each scenario (5)
   --warmup S             time before it (1)
@@ -108,7 +109,7 @@ export const sipBenchOptions = (argv: readonly string[], environment: NodeJS.Pro
       users,
       window: Math.min(users, numberIn('window', values.window, 1, USERS_MAX)),
       size: numberIn('size', values.size, SIZE_MIN, SIZE_MAX),
-      digest: oneOf<DigestUse>('digest', values.digest, ['each', 'reuse']),
+      digest: oneOf<DigestUse>('digest', values.digest, ['each', 'reuse', 'none']),
       warmup: numberIn('warmup', values.warmup, 0, 900, false),
       seconds: numberIn('seconds', values.seconds, 0.1, 900, false),
       drainMs: DRAIN_MS,

@@ -3,8 +3,11 @@ export type SipTransport = 'udp' | 'tcp'
 /** `register`: REGISTERs that refresh a binding; `message`: MESSAGEs relayed to a user who is online and answers 200. */
 export type Scenario = 'register' | 'message'
 
-/** `each`: every request is challenged anew; `reuse`: credentials are sent at once, with the nonce of the last challenge. */
-export type DigestUse = 'each' | 'reuse'
+/**
+ * `each`: every request is challenged anew; `reuse`: credentials are sent at once, with the nonce of the last challenge;
+ * `none`: the server asks a peer of its own for none.
+ */
+export type DigestUse = 'each' | 'reuse' | 'none'
 
 /** The server under load; its users are `u000000` … with one password. */
 export interface SipTarget {

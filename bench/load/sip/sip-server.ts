@@ -34,8 +34,11 @@ export const freePort = async (): Promise<number> => {
   }
 }
 
-/** Starts the server with so many users, on a loopback port of its own. */
-export const startSipServer = async (workers: number, users: number): Promise<SipServerProcess> => {
+/**
+ * Starts the server with so many users, on a loopback port of its own.
+ * @param peer whether it takes whoever is on this machine for a peer, and challenges nobody (`sip.peers`)
+ */
+export const startSipServer = async (workers: number, users: number, peer: boolean): Promise<SipServerProcess> => {
   const password = randomIdent(24)
   const port = await freePort()
   const { pid, stop } = await startServer((dataDir) => ({
@@ -44,6 +47,7 @@ export const startSipServer = async (workers: number, users: number): Promise<Si
     max_connections: Math.max(CONNECTIONS_MIN, 2 * users),
     listen: [{ url: `sip://${HOST}:${port}` }],
     domains: [DOMAIN],
+    ...(peer && { sip: { peers: [HOST] } }),
     auth: { users: Array.from({ length: users }, (_, index) => ({ username: userName(index), password })) },
     admin: { listen: `${HOST}:0` },
     log: { level: 'warn' },
