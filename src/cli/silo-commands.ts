@@ -214,13 +214,21 @@ function formatOf(file: string, command: Command): TableFormat {
   return format ?? command.error(`error: ${file}: give its --format, its name does not tell`)
 }
 
-/** `--db-table` and the names of columns (SILO-50). */
+/** `--db-url`, `--db-table` and the names of columns (SILO-50). */
 function addTableOptions(command: Command): Command {
+  command.option('--db-url <url>', 'URL of a database: not in this version, files only')
+  // The URL is not repeated: there may be a password in it.
+  command.hook('preAction', (asked) => {
+    if (asked.opts()['dbUrl'] !== undefined) command.error(noDatabase)
+  })
   command.option('--db-table <name>', 'name of the table, in SQL', 'silo')
   for (const [parameter, column] of Object.entries(columnParameters))
     command.option(`--${parameter.replaceAll('_', '-')} <name>`, `column ${column} (${parameter})`)
   return command
 }
+
+const noDatabase =
+  'error: --db-url: no database is connected to yet. Dump its table to a file and import that, or export to a file and load it.'
 
 /** Of `--sc-uri-user` and the others, which commander calls `scUriUser`. */
 function namesOf(asked: TableAsked): GivenNames {

@@ -299,6 +299,14 @@ describe('silopath silo export and import', () => {
     expect(first).not.toBe(second)
   })
 
+  test('db_url: files only, and no word of the password in it (SILO-50)', async () => {
+    for (const asked of [['import', 'x.sql'], ['export']]) {
+      const { code, stderr } = await silo(...asked, '--db-url', 'mysql://kamailio:rosebud@localhost/kamailio')
+      expect([code, stderr]).toEqual([2, expect.stringContaining('Dump its table to a file and import that')])
+      expect(stderr).not.toContain('rosebud')
+    }
+  })
+
   test('SQL: the rows of the table that is named (SILO-50)', async () => {
     const into = (table: string) =>
       `INSERT INTO ${table} (src_addr,dst_addr,username,domain,inc_time,exp_time,text) VALUES ('sip:a@b','sip:c@d','c','d',1,32000000000,'${table}');\n`
