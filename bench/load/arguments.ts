@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util'
-import { SilopathError } from '../../src/errors.ts'
+import { argumentValues } from './argument-values.ts'
 import type { LoadOptions, Target, Topology } from './options.ts'
 
 export const USAGE = `npm run bench:relay -- [options]
@@ -38,15 +38,7 @@ const SIZE_MAX = 2 ** 30
 const SECONDS_MAX = 1800
 const DRAIN_MS = 3000
 
-const refuse = (what: string): never => {
-  throw new SilopathError('CONFIG_INVALID', `${what}\n\n${USAGE}`)
-}
-
-const numberIn = (name: string, text: string, min: number, max: number, isInteger = true): number => {
-  const value = text.trim() === '' ? Number.NaN : Number(text)
-  if (value >= min && value <= max && (!isInteger || Number.isInteger(value))) return value
-  return refuse(`--${name} ${text}: expected ${isInteger ? 'an integer' : 'a number'} from ${min} to ${max}`)
-}
+const { refuse, numberIn } = argumentValues(USAGE)
 
 const parse = (argv: readonly string[]) => {
   const text = (value: string) => ({ type: 'string' as const, default: value })

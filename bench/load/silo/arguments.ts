@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util'
-import { SilopathError } from '../../../src/errors.ts'
+import { argumentValues } from '../argument-values.ts'
 import { BODY_HEAD } from './bodies.ts'
 import type { SiloLoadOptions, SiloScenario } from './options.ts'
 
@@ -41,15 +41,7 @@ const READERS_MAX = 10_000
 const STORED_MAX = 100_000_000
 const DRAIN_MS = 5000
 
-const refuse = (what: string): never => {
-  throw new SilopathError('CONFIG_INVALID', `${what}\n\n${USAGE}`)
-}
-
-const numberIn = (name: string, text: string, min: number, max: number, isInteger = true): number => {
-  const value = text.trim() === '' ? Number.NaN : Number(text)
-  if (value >= min && value <= max && (!isInteger || Number.isInteger(value))) return value
-  return refuse(`--${name} ${text}: expected ${isInteger ? 'an integer' : 'a number'} from ${min} to ${max}`)
-}
+const { refuse, numberIn } = argumentValues(USAGE)
 
 const numbersIn = (name: string, text: string, min: number, max: number): number[] =>
   text.split(',').map((one) => numberIn(name, one, min, max))

@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util'
-import { SilopathError } from '../../../src/errors.ts'
+import { argumentValues } from '../argument-values.ts'
 import type { DigestUse, Scenario, SipLoadOptions, SipTarget, SipTransport } from './options.ts'
 
 export const USAGE = `npm run bench:sip -- [options]
@@ -40,15 +40,7 @@ const SIZE_MIN = 16
 const SIZE_MAX = 700
 const DRAIN_MS = 3000
 
-const refuse = (what: string): never => {
-  throw new SilopathError('CONFIG_INVALID', `${what}\n\n${USAGE}`)
-}
-
-const numberIn = (name: string, text: string, min: number, max: number, isInteger = true): number => {
-  const value = text.trim() === '' ? Number.NaN : Number(text)
-  if (value >= min && value <= max && (!isInteger || Number.isInteger(value))) return value
-  return refuse(`--${name} ${text}: expected ${isInteger ? 'an integer' : 'a number'} from ${min} to ${max}`)
-}
+const { refuse, numberIn } = argumentValues(USAGE)
 
 const oneOf = <Word extends string>(name: string, text: string, words: readonly Word[]): Word =>
   words.find((word) => word === text) ?? refuse(`--${name} ${text}: expected ${words.join(' or ')}`)
