@@ -12,7 +12,19 @@ export const environmentOptions = { overlappingSync: false, eventTurnBatching: f
  * lmdb ends the process with a segmentation fault when it opens a file that no LMDB wrote, or one cut short. So look first:
  * a database begins with two pages, and the head of the first (24 octets) is followed by a magic number.
  */
-export async function refuseForeignFile(path: string): Promise<void> {
+export function refuseForeignFile(path: string): Promise<void> {
+  return inspectFile(path, async (file, octets) => {
+    const words = new Uint32Array(7)
+    await file.read(words, { position: 0 })
+    if (octets < 2 * 4_096 || words[6] !== 0xbeefc0de) throw new Error(`${path} is not an LMDB database`)
+  })
+}
+
+/** Looks at the file of a database. Where there is none, or an empty one, LMDB makes one: there is nothing to look at. */
+export async function inspectFile(
+  path: string,
+  inspect: (file: FileHandle, octets: number) => Promise<void>,
+): Promise<void> {
   let file: FileHandle
   try {
     file = await openFile(path, 'r')
@@ -22,11 +34,7 @@ export async function refuseForeignFile(path: string): Promise<void> {
   }
   try {
     const { size } = await file.stat()
-    // LMDB makes a database of an empty file.
-    if (size === 0) return
-    const words = new Uint32Array(7)
-    await file.read(words, { position: 0 })
-    if (size < 2 * 4_096 || words[6] !== 0xbeefc0de) throw new Error(`${path} is not an LMDB database`)
+    if (size > 0) await inspect(file, size)
   } finally {
     await file.close()
   }

@@ -1,6 +1,7 @@
 // LMDB maps its file into memory, so reading what a file has lost at its end kills the process. What is looked at here, in
 // the pages of LMDB 1.0, is only whether every page that is in use is there.
-import { type FileHandle, open } from 'node:fs/promises'
+import type { FileHandle } from 'node:fs/promises'
+import { inspectFile } from './lmdb-environment.ts'
 
 /** Where things are, in octets: in a page, in what the first two pages say of the database, in an entry of a page. */
 const page = { flagsAt: 18, endAt: 20, head: 24 } as const
@@ -27,26 +28,14 @@ const noPage = 2n ** 64n - 1n
  * @throws Error when the file has lost pages that are in use. One that was given back before it was ever written may be
  * missing at the end of a sound database: only then are all looked at.
  */
-export async function refuseTruncatedFile(path: string): Promise<void> {
-  let file: FileHandle
-  try {
-    file = await open(path, 'r')
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return
-    throw error
-  }
-  try {
-    const { size } = await file.stat()
-    // LMDB makes a database of an empty file.
-    if (size === 0) return
+export function refuseTruncatedFile(path: string): Promise<void> {
+  return inspectFile(path, async (file, octets) => {
     const { pageOctets, lastPage, roots } = await latestOf(file)
-    const pages = Math.floor(size / pageOctets)
+    const pages = Math.floor(octets / pageOctets)
     if (pages <= lastPage && !(await isWhole(file, { pageOctets, pages, roots }))) {
       throw new Error(`${path} is cut short: it has ${pages} pages of ${lastPage + 1}`)
     }
-  } finally {
-    await file.close()
-  }
+  })
 }
 
 interface Latest {
