@@ -43,7 +43,7 @@ describe('expiry', () => {
     const bed = memoryBed()
     await bed.keep('one', { forMs: 10_000 })
     await bed.register(bob, [contact('phone')], 1)
-    await bed.only().answer(answer(488))
+    await bed.awaited().answer(answer(488))
     await bed.pass(150_000)
     expect([bed.dead, bed.counts.expired_messages]).toEqual([[], undefined])
     expect(bed.events.map(({ type }) => type)).toEqual(['message.stored', 'user.registered', 'message.failed'])

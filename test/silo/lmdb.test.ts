@@ -70,8 +70,8 @@ describe('the silo on disk', () => {
     for (const text of ['one', 'two', 'three']) await bed.keep(text)
     await bed.register(bob, [phone, desk], 2)
     await until(() => expect(bed.pending.length).toBe(2))
-    await bed.only('phone').answer(ok)
-    await until(() => expect(bed.only('phone').text).toBe('two'))
+    await bed.awaited('phone').answer(ok)
+    await until(() => expect(bed.awaited('phone').text).toBe('two'))
     await restart()
     bed.sent.length = 0
     bed.outcome = () => ok

@@ -18,8 +18,8 @@ describe('reminders', () => {
     await bed.pass(hour - 1)
     expect(bed.pending).toEqual([])
     await bed.pass(60_000)
-    expect(bed.only().order).toMatchObject({ kind: 'reminder', sndTime, attempt: 1 })
-    await bed.only().answer(ok)
+    expect(bed.awaited().order).toMatchObject({ kind: 'reminder', sndTime, attempt: 1 })
+    await bed.awaited().answer(ok)
     expect(bed.stored).toEqual([])
     // SILO-61
     expect(bed.counts).toEqual({ stored_messages: 1, dumped_reminders: 1 })
@@ -31,7 +31,7 @@ describe('reminders', () => {
     await bed.pass(60_000)
     expect(bed.counts.demoted_reminders).toBe(1)
     await bed.register(bob, [phone], 1)
-    expect(bed.only().order).toMatchObject({ kind: 'offline', sndTime: 0 })
+    expect(bed.awaited().order).toMatchObject({ kind: 'offline', sndTime: 0 })
   })
 
   test('SILO-42: so they do when they fail', async () => {
@@ -39,19 +39,19 @@ describe('reminders', () => {
     await bed.register(bob, [phone], 1)
     await bed.keep('wake up', { sndTime: bed.clock.now() + 1 })
     await bed.pass(60_000)
-    await bed.only().answer(timedOut)
+    await bed.awaited().answer(timedOut)
     expect(bed.counts).toMatchObject({ failed_reminders: 1 })
     await bed.pass(30_100)
-    expect(bed.only().order).toMatchObject({ kind: 'offline', sndTime: 0, attempt: 2 })
+    expect(bed.awaited().order).toMatchObject({ kind: 'offline', sndTime: 0, attempt: 2 })
   })
 
   test('SILO-42: and when their owner is there, but all devices are in back-off', async () => {
     const bed = memoryBed(lines)
     await bed.keep('one')
     await bed.register(bob, [phone], 1)
-    await bed.only().answer(answer(480))
+    await bed.awaited().answer(answer(480))
     await bed.pass(30_100)
-    await bed.only().answer(answer(480))
+    await bed.awaited().answer(answer(480))
     await bed.keep('wake up', { sndTime: bed.clock.now() + 1 })
     await bed.pass(30_000)
     expect([bed.pending, bed.counts.demoted_reminders]).toEqual([[], 1])
@@ -63,14 +63,14 @@ describe('reminders', () => {
     await bed.register(bob, [phone])
     await bed.keep('wake up', { sndTime: bed.clock.now() + 1 })
     await bed.pass(60_000)
-    await bed.only().answer(ok)
+    await bed.awaited().answer(ok)
     await bed.pass(120_000)
     expect([bed.sent, bed.counts.demoted_reminders]).toEqual([['wake up'], 1])
     const { claims } = bed.store
     await bed.pass(10 * 60_000)
     expect(bed.store.claims).toBe(claims)
     await bed.register(bob, [phone, desk])
-    expect([bed.only().to, bed.only().order.kind]).toEqual([desk.contact, 'offline'])
+    expect([bed.awaited().to, bed.awaited().order.kind]).toEqual([desk.contact, 'offline'])
   })
 
   test('one that waits for its turn stays one', async () => {
@@ -80,8 +80,8 @@ describe('reminders', () => {
       await bed.keep(owner, { owner, sndTime: bed.clock.now() + 1 })
     }
     await bed.pass(240_000)
-    await bed.only().answer(ok)
-    expect(bed.only()).toMatchObject({ text: carol, order: { kind: 'reminder' } })
+    await bed.awaited().answer(ok)
+    expect(bed.awaited()).toMatchObject({ text: carol, order: { kind: 'reminder' } })
     expect(bed.counts.demoted_reminders).toBeUndefined()
   })
 
@@ -96,7 +96,7 @@ describe('reminders', () => {
       await bed.pass(hour)
       expect(bed.pending).toEqual([])
       await bed.register(bob, [phone])
-      expect(bed.only().order.kind).toBe(kind)
+      expect(bed.awaited().order.kind).toBe(kind)
     }
   })
 

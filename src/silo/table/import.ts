@@ -29,8 +29,8 @@ const ownNames = new ColumnNames()
 const lineFeed = 0x0a
 
 /**
- * Stores the rows; resolves when they are safe. Messages of one owner keep their order: when one of them cannot be stored
- * for now, those behind it are not tried, and are refused for the same reason.
+ * Stores the rows; resolves when they are safe. Messages of one owner keep their order: when the store has no room
+ * for one of them or fails, those behind it are not tried, and are refused for the same reason.
  */
 export async function importLines(store: SiloStore, lines: Buffer, now: number): Promise<ImportOutcome> {
   const refused: RefusedRow[] = []

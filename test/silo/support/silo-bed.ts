@@ -164,7 +164,7 @@ export class SiloBed<Store extends SiloStore = MemorySilo> {
   }
 
   /** The one message that waits for an answer, of those to the contact of a device. */
-  only(device?: string): Sent {
+  awaited(device?: string): Sent {
     const found = this.pending.filter(({ to }) => device === undefined || to === contact(device).contact)
     if (found.length !== 1) throw new Error(`${found.length} messages wait for an answer, not one`)
     return found[0]!
