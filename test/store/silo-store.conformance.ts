@@ -417,6 +417,17 @@ export function siloStoreConformance(name: string, open: OpenSilo): void {
       expect(store.counts()).toEqual({ messages: 0, octets: 0, dead: 0 })
     })
 
+    test('who was found to have nothing has something as soon as it is stored, or revived', async () => {
+      expect(store.hasMessages(bob, noon)).toBe(false)
+      const id = await put(newMessage('one'))
+      expect(store.hasMessages(bob, noon)).toBe(true)
+      const { token } = await claim()
+      expect(await store.settle(token, id, dead)).toEqual({ ok: true, value: 'dead' })
+      expect(store.hasMessages(bob, noon)).toBe(false)
+      await store.revive([id])
+      expect(store.hasMessages(bob, noon)).toBe(true)
+    })
+
     test('a dead letter that is revived is delivered once more, but not to who has it', async () => {
       const id = await put(newMessage('one', { sndTime: noon - 1 }))
       const all = ['desk', 'phone', 'tablet']
