@@ -34,6 +34,8 @@ export class SiloTransaction {
   #dead: number
   /** No dead letter up to here is left to make room. */
   #evictedTo = 0
+  /** Smallest id of the dead letters that it makes. */
+  #oldestBuried = Number.POSITIVE_INFINITY
 
   constructor({
     tables,
@@ -111,7 +113,7 @@ export class SiloTransaction {
     })
   }
 
-  /** Makes a dead letter of a message. False: the one that has to make room for it is touched. */
+  /** Makes a dead letter of a message. False: the one that has to make room for it is touched, or not stored yet. */
   bury(waiting: Waiting, reason: string): boolean {
     if (this.#deadMax === 0) {
       this.remove(waiting)
@@ -121,6 +123,7 @@ export class SiloTransaction {
     const { id, owner, entry, state } = waiting
     const { attempts, delivered } = state ?? noState
     this.#leave(waiting)
+    this.#oldestBuried = Math.min(this.#oldestBuried, id)
     this.#dead += 1
     this.#writes.push(() => {
       this.#tables.removeEntry(waiting)
@@ -187,6 +190,8 @@ export class SiloTransaction {
   /** The oldest makes room. */
   #evict(): boolean {
     for (const letter of this.#tables.deadLetters(this.#evictedTo)) {
+      // An older one is only planned yet: once it is stored, it is the one to go.
+      if (this.#oldestBuried < letter.id) return false
       this.#evictedTo = letter.id
       if (!this.touch(letter.id)) continue
       this.removeDead(letter)
