@@ -80,8 +80,10 @@ export class RingFeed implements LaneFeed {
   /** Segments that have been handed to the lane and that it has not seen. Of a lane that has died, they are to be given back. */
   get unseen(): Address[] {
     const segments: Address[] = []
+    // In this order: what the lane sees and takes out of the ring between the two looks is then in the ring and counted as seen.
+    const { waiting } = this.#ring
     const count = (this.#handed - Atomics.load(this.#words, this.#seenWord)) | 0
-    this.#ring.recall((kind, _, address) => {
+    this.#ring.recall(waiting, (kind, _, address) => {
       if (segments.length < count && kind === IN_HANDED) segments.push(address as Address)
       return segments.length < count
     })

@@ -67,10 +67,10 @@ export class RingProducer {
     return this.capacity - this.room
   }
 
-  /** Calls back with the records that the consumer has not given back, newest first, until told to stop by `false`. */
-  recall(take: (kind: number, connection: number, address: number, length: number) => boolean): void {
+  /** Calls back with the newest `count` records, newest first, until told to stop by `false`. They are as they were pushed until `capacity` more are. */
+  recall(count: number, take: (kind: number, connection: number, address: number, length: number) => boolean): void {
     const words = this.#words
-    for (let left = this.waiting, tail = this.#tail - 1; left > 0; left--, tail--) {
+    for (let left = count, tail = this.#tail - 1; left > 0; left--, tail--) {
       const at = this.#records + ((tail & this.#mask) << 2)
       if (!take(words[at]!, words[at + 1]!, words[at + 2]!, words[at + 3]!)) return
     }

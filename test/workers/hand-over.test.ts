@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import type { Address, LaneIndex } from '../../src/ids.ts'
 import type { LaneSetup } from '../../src/workers/lane.ts'
@@ -101,6 +102,30 @@ describe('hand-over between lanes', () => {
     onTestFinished(() => clearInterval(watch))
     await eventually(() => bed.ended.size).toBe(4 * each)
     expect(most).toBeLessThanOrEqual(bed.map.ringInReserve)
+    await eventually(() => allFree(bed)).toBe(true)
+  })
+
+  test('what a lane has not seen can be asked for while it goes on', async () => {
+    const bed = await start(3)
+    const isSegment = (address: number) =>
+      bed.map.lane.some(({ segments }) => address >= segments && address < segments + bed.map.segmentOctets)
+    const strange: number[] = []
+    let asked = 0
+    for (let round = 0; round < 10; round++) {
+      bed.ended.clear()
+      for (let lane = 0; lane < 3; lane++) bed.throw(lane, lane * 300, 300, 20)
+      while (bed.ended.size < 900) {
+        // As the pool asks when another lane has died.
+        for (let i = 0; i < 600; i++) {
+          const { unseen } = bed.pool.feed((i % 3) as LaneIndex)!
+          asked += unseen.length
+          strange.push(...unseen.filter((address) => !isSegment(address)))
+        }
+        await setImmediate()
+      }
+    }
+    expect(asked).toBeGreaterThan(0)
+    expect(strange).toEqual([])
     await eventually(() => allFree(bed)).toBe(true)
   })
 
