@@ -24,7 +24,14 @@ export const IN_MESSAGE = 7
 export const IN_DATAGRAM = 8
 export const IN_HANDED = 9
 
-/** The primary's end of the way to a lane in another thread. */
+/** As many octets are not left waiting for the end of the turn: the lane works on them while more are read. */
+const WAKE_OCTETS = INPUT_OCTETS / 4
+
+/**
+ * The primary's end of the way to a lane in another thread. A lane that sleeps is woken at the end of the turn of the
+ * event loop, when all sockets that had something have been read: once, whatever their number. Waking costs more than
+ * most of what it is done for.
+ */
 export class RingFeed implements LaneFeed {
   readonly #words: Int32Array
   readonly #ring: RingProducer
@@ -38,6 +45,13 @@ export class RingFeed implements LaneFeed {
   /** Index of the word in which the lane counts the segments it has seen, and those handed to it. */
   readonly #seenWord: number
   #handed = 0
+  /** Octets published since the lane was last woken. */
+  #carried = 0
+  #wakingSoon = false
+  readonly #wakeAtEndOfTurn = (): void => {
+    this.#wakingSoon = false
+    this.#wake()
+  }
 
   /** The lane has not begun to read yet. */
   constructor(memory: WebAssembly.Memory, map: MemoryMap, place: LaneMemory, messages: MessagePort) {
@@ -114,7 +128,12 @@ export class RingFeed implements LaneFeed {
   }
 
   flush(): void {
-    if (this.#ring.publish()) this.#bell.ring()
+    if (!this.#ring.publish()) return
+    if (this.#carried >= WAKE_OCTETS) this.#wake()
+    else if (!this.#wakingSoon) {
+      this.#wakingSoon = true
+      setImmediate(this.#wakeAtEndOfTurn)
+    }
   }
 
   /** Records waiting, and how many fit. */
@@ -128,6 +147,12 @@ export class RingFeed implements LaneFeed {
     if (to === 0) return false
     this.#octets.copyWithin(to, address, address + octets)
     this.#ring.push(kind, name, to, octets)
+    this.#carried += octets
     return true
+  }
+
+  #wake(): void {
+    this.#carried = 0
+    this.#bell.ring()
   }
 }
