@@ -1,5 +1,6 @@
 import type { MessageId } from '../ids.ts'
 import { type TimerOwner, type TimerWheel, WheelTimer } from '../sip/timer-wheel.ts'
+import { TransientMap } from '../transient-map.ts'
 
 class Wait implements TimerOwner {
   readonly timer = new WheelTimer(this)
@@ -26,7 +27,7 @@ export class PushWaits {
   readonly #wheel: TimerWheel
   readonly #waitMs: number
   readonly #max: number
-  readonly #waits = new Map<MessageId, Wait>()
+  readonly #waits = new TransientMap<MessageId, Wait>()
 
   /** @param max of them at a time; others are not waited for */
   constructor(wheel: TimerWheel, waitMs: number, max = 10_000) {
@@ -57,6 +58,6 @@ export class PushWaits {
   }
 
   close(): void {
-    for (const id of this.#waits.keys()) this.end(id, false)
+    for (const { id } of this.#waits.values()) this.end(id, false)
   }
 }

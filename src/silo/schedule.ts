@@ -1,4 +1,5 @@
 import { type TimerOwner, type TimerWheel, WheelTimer } from '../sip/timer-wheel.ts'
+import { TransientMap } from '../transient-map.ts'
 import type { BatchEnd, Delivery } from './delivery.ts'
 
 /** What the schedule asks of a delivery. */
@@ -67,7 +68,7 @@ export class Schedule {
   readonly #options: ScheduleOptions
   readonly #waitingMax: number
   readonly #restingMax: number
-  readonly #entries = new Map<string, Entry>()
+  readonly #entries = new TransientMap<string, Entry>()
   #first: Entry | null = null
   #last: Entry | null = null
   #waiting = 0

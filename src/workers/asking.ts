@@ -1,9 +1,10 @@
+import { TransientMap } from '../transient-map.ts'
 import { Batch } from './batch.ts'
 import type { Numbered } from './lane-port.ts'
 
 /** Questions to the primary thread that it has yet to answer. Those of one turn go together. */
 export class Asking<Question, Answer> {
-  readonly #unanswered = new Map<number, (answer: Answer) => void>()
+  readonly #unanswered = new TransientMap<number, (answer: Answer) => void>()
   readonly #batch: Batch<Numbered<Question>>
   #last = 0
 

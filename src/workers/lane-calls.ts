@@ -4,6 +4,7 @@ import type { FailedText } from '../msrp/failed-texts.ts'
 import type { DeliveryOrder, DeliveryOutcome, KeepAnswer, KeepRequest, OutgoingMessage } from '../silo/order.ts'
 import type { RegisterAnswer } from '../sip/registrar/location.ts'
 import type { RegisterRequest } from '../sip/registrar/register-request.ts'
+import { TransientMap } from '../transient-map.ts'
 import { Batch } from './batch.ts'
 import { type LaneMessage, type Numbered, ownOctets, type PrimaryMessage } from './lane-port.ts'
 
@@ -28,7 +29,7 @@ interface Desk {
   readonly orders: Batch<Numbered<DeliveryOrder>>
   readonly messages: Batch<OutgoingMessage>
   /** Orders that it has not told the outcome of. */
-  readonly delivering: Map<number, (outcome: DeliveryOutcome) => void>
+  readonly delivering: TransientMap<number, (outcome: DeliveryOutcome) => void>
 }
 
 /**
@@ -52,7 +53,7 @@ export class LaneCalls {
         textKept: new Batch((answers) => tell(lane, { type: 'text-kept', answers })),
         orders: new Batch((orders) => tell(lane, { type: 'deliver', orders })),
         messages: new Batch((messages) => tell(lane, { type: 'send', messages })),
-        delivering: new Map(),
+        delivering: new TransientMap(),
       }
     })
   }

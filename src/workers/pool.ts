@@ -66,9 +66,8 @@ export class LanePool {
       idleTimeout: Number.POSITIVE_INFINITY,
       // Its own tasks never end: piscina's waiting would only block the thread's event loop.
       atomics: 'disabled',
-      // As small as in the primary, see cli/main.ts: three spaces of 4 MiB.
-      // SIP keeps messages for as long as their transactions: more of them die young where there is room to.
-      resourceLimits: { maxYoungGenerationSizeMb: setup.sip === null ? 12 : 48 },
+      // As small as in the primary, see cli/main.ts: three spaces of 4 MiB. (Where that flag is given, it is the one that holds.)
+      resourceLimits: { maxYoungGenerationSizeMb: 12 },
     })
     // A thread's death is told by the rejection of its task.
     this.#piscina.on('error', () => {})

@@ -160,6 +160,8 @@ export class ClientBranch implements ClientUser, TimerOwner {
   #attempts = 0
   #state: BranchState = 'opening'
   #client: ClientTransaction | null = null
+  /** See WaitingBranches. */
+  place = 0
   /** An INVITE as it was sent last. */
   #invite: SipRequest | null = null
   #cancelled = false

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import type { SipRequest } from '../../parser/sip/message.ts'
+import { TransientMap } from '../../transient-map.ts'
 import type { SipChannel } from '../transactions/channel.ts'
 import type { ServerTransaction } from '../transactions/transaction.ts'
 import { localResponse } from './best-response.ts'
@@ -60,7 +61,8 @@ export class ProxyCore {
     handled: 0,
   }
   readonly #tools: ProxyTools
-  readonly #contexts = new Map<ServerTransaction, ResponseContext>()
+  /** By transaction key. */
+  readonly #contexts = new TransientMap<string, ResponseContext>()
   readonly #waiting = new WaitingBranches()
   #acksWaiting = 0
 
@@ -107,12 +109,12 @@ export class ProxyCore {
       onFailure: options.onFailure ?? null,
       flowNamed: options.flowNamed === true,
       ended: (ended: ResponseContext) => {
-        if (this.#contexts.get(server) === ended) this.#contexts.delete(server)
+        if (this.#contexts.get(server.key) === ended) this.#contexts.delete(server.key)
       },
     }
     this.counters.forwarded++
     const context = new ResponseContext(server, forwarding, this.#bounded(groups), contextOptions, this.#tools)
-    this.#contexts.set(server, context)
+    this.#contexts.set(server.key, context)
     context.start()
   }
 
@@ -136,7 +138,7 @@ export class ProxyCore {
   cancel(cancel: ServerTransaction, invite: ServerTransaction | null): void {
     const status = invite === null ? 481 : 200
     cancel.respond(localResponse(cancel.request, status), status)
-    if (invite !== null) this.#contexts.get(invite)?.cancel()
+    if (invite !== null) this.#contexts.get(invite.key)?.cancel()
   }
 
   /**

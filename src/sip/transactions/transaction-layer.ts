@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { response } from '../../parser/sip/encoder.ts'
 import type { SipMessage, SipRequest, SipResponse } from '../../parser/sip/message.ts'
 import type { Via } from '../../parser/sip/values.ts'
+import { TransientMap } from '../../transient-map.ts'
 import type { TimerWheel } from '../timer-wheel.ts'
 import { AnsweredRequests } from './answered-requests.ts'
 import type { SipChannel } from './channel.ts'
@@ -58,8 +59,8 @@ export class TransactionLayer {
   }
   readonly #user: TransactionUser
   readonly #maxTransactions: number
-  readonly #servers = new Map<string, Server>()
-  readonly #clients = new Map<string, Client>()
+  readonly #servers = new TransientMap<string, Server>()
+  readonly #clients = new TransientMap<string, Client>()
   /** Servers that have answered over UDP. */
   readonly #answered: AnsweredRequests
   /** Transactions of requests that a core answers itself, by what their merged copies share (S-38). */
