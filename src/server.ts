@@ -23,11 +23,13 @@ import { SessionBook } from './store/session-book.ts'
 import { type Listener, Transport } from './transport/transport.ts'
 import { version } from './version.ts'
 import { Connections } from './workers/connections.ts'
-import { Lane, type LaneSetup, prepareLane } from './workers/lane.ts'
+import { Lane, type LaneSetup } from './workers/lane.ts'
 import { LaneCalls } from './workers/lane-calls.ts'
 import type { LaneFeed, LaneMessage, LanePort, NextHop } from './workers/lane-port.ts'
+import { LocalLane } from './workers/local-lane.ts'
 import { createMemory, mapMemory, memorySizes } from './workers/memory.ts'
 import { LanePool } from './workers/pool.ts'
+import type { RingOccupancy } from './workers/ring-feed.ts'
 
 /** How long after a lane's death nobody can be in the middle of one of its transactions any more, milliseconds. */
 const GRACE_MS = 100
@@ -194,24 +196,26 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     }
 
     let stopLanes: () => Promise<void> | void
+    let occupancyOf: (lane: LaneIndex) => RingOccupancy | null
     let pool: LanePool | null = null
     if (config.workers === 0) {
-      prepareLane(setup, 0 as LaneIndex, null)
-      const lane = new Lane(0 as LaneIndex, setup, {
-        port: portOf(0 as LaneIndex),
-        log,
-        clock,
-        routing,
-        location: sip?.location ?? null,
-      })
-      feeds = [lane]
-      stopLanes = () => lane.stop()
+      const lane = 0 as LaneIndex
+      const location = sip?.location ?? null
+      const started = new LocalLane(
+        setup,
+        portOf(lane),
+        (port) => new Lane(lane, setup, { port, log, clock, routing, location }),
+      )
+      feeds = [started.feed]
+      occupancyOf = () => started.occupancy
+      stopLanes = () => started.stop()
     } else {
       const started = new LanePool(setup, portOf, log, { laneDied: (lane) => void replaceLane(started, lane) })
       pool = started
       stopLanes = () => started.stop()
       undo.push(stopLanes)
       await started.start()
+      occupancyOf = (lane) => started.occupancy(lane)
       feeds = Array.from({ length: map.lanes }, (_, lane) => started.feed(lane as LaneIndex)!)
     }
 
@@ -257,8 +261,8 @@ export async function startServer(config: Config, options: ServerOptions): Promi
     const stopMeasuring = clock.every(1000, () => {
       sip?.measure()
       for (let lane = 0; lane < map.lanes; lane++) {
-        const occupancy = pool?.occupancy(lane as LaneIndex)
-        if (!occupancy) continue
+        const occupancy = occupancyOf(lane as LaneIndex)
+        if (occupancy === null) continue
         const laneRow = counters.row(lane)
         laneRow[C.ringRecordsIn] = occupancy.in
         laneRow[C.ringCapacityIn] = occupancy.inCapacity

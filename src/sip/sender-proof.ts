@@ -18,6 +18,9 @@ export type Proof =
   | { readonly kind: 'peer' | 'user' | 'malformed' | 'forbidden' | 'unavailable' }
   | { readonly kind: 'challenge'; readonly challenges: readonly string[] }
 
+/** Addresses of which it is remembered whether they are peers. */
+const judgedMax = 256
+
 const user: Proof = { kind: 'user' }
 
 export interface SenderProofOptions {
@@ -34,6 +37,8 @@ export interface SenderProofOptions {
 /** Who may act for whom (S-60 step 3 and 4, S-87). */
 export class SenderProof {
   readonly #options: SenderProofOptions
+  /** Addresses looked up lately, each at a place of its own hash: several look-ups a message would be noticed. */
+  readonly #known: ({ readonly address: string; readonly isPeer: boolean } | undefined)[] = []
 
   constructor(options: SenderProofOptions) {
     this.#options = options
@@ -41,7 +46,13 @@ export class SenderProof {
 
   isPeer({ address }: Way): boolean {
     const { peers } = this.#options
-    return peers?.check(address, isIPv6(address) ? 'ipv6' : 'ipv4') === true
+    if (peers === null) return false
+    const place = sourceHash(address, 0) % judgedMax
+    const known = this.#known[place]
+    if (known?.address === address) return known.isPeer
+    const isPeer = peers.check(address, isIPv6(address) ? 'ipv6' : 'ipv4')
+    this.#known[place] = { address, isPeer }
+    return isPeer
   }
 
   /**

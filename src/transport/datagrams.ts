@@ -7,6 +7,7 @@ import { readDatagramHead, writeDatagramHead } from '../workers/datagram.ts'
 import { DATAGRAM_HEAD_OCTETS } from '../workers/lane-port.ts'
 import { READ_OCTETS } from '../workers/memory.ts'
 import { bareAddress } from './channel.ts'
+import { directSend, type SendDirectly } from './direct-send.ts'
 
 /** What the operating system is asked to keep for us in each direction, octets. It may give less. */
 const SOCKET_BUFFER_OCTETS = 4 << 20
@@ -22,18 +23,18 @@ export class Datagrams {
   readonly #row: Float64Array
   /** Whether addresses of IPv4 have to be written as IPv6 knows them. */
   readonly #mapped: boolean
-  readonly #onSent: (error: Error | null) => void
+  readonly #send: SendDirectly
+  /** Octets that wait for the operating system to take them. */
+  #queued = 0
+  readonly #pending = new Set<Address>()
+  #closed = false
 
   /** @param socket bound */
   constructor(socket: Socket, row: Float64Array) {
     this.#socket = socket
     this.#row = row
     this.#mapped = isIPv6(socket.address().address)
-    this.#onSent = (error) => {
-      // Nobody there, no route, too large: whoever waits for an answer finds out.
-      if (error) row[C.datagramsFailed]! += 1
-      else row[C.datagramsSent]! += 1
-    }
+    this.#send = directSend(socket, this.#mapped ? 6 : 4) ?? ordinarySend(socket)
   }
 
   /** Begins to read. */
@@ -56,24 +57,63 @@ export class Datagrams {
     this.#socket.on('error', (error) => log.info({ err: error.message }, 'a UDP socket failed'))
   }
 
-  /** Sends what lies at `at`, behind its head. The octets are copied: they may be reused when this returns. */
-  send(memory: Buffer, at: Address, octets: number): void {
-    try {
-      if (octets <= DATAGRAM_HEAD_OCTETS || this.#socket.getSendQueueSize() > SEND_QUEUE_MAX) {
-        this.#row[C.datagramsDropped]! += 1
-        return
-      }
-      const { address, port } = readDatagramHead(memory, at)
-      const to = this.#mapped && !isIPv6(address) ? `::ffff:${address}` : address
-      this.#socket.send(Buffer.from(memory.subarray(at + DATAGRAM_HEAD_OCTETS, at + octets)), port, to, this.#onSent)
-    } catch {
-      // Port 0, or a socket that is closed.
-      this.#row[C.datagramsFailed]! += 1
+  /**
+   * Sends what lies in a segment, behind its head.
+   * @param give takes the segment back once the octets have left, or never will
+   */
+  send(memory: Buffer, segment: Address, octets: number, give: (segment: Address) => void): void {
+    if (octets <= DATAGRAM_HEAD_OCTETS || this.#queued > SEND_QUEUE_MAX) {
+      this.#row[C.datagramsDropped]! += 1
+      give(segment)
+      return
     }
+    if (this.#closed) {
+      this.#sent(false)
+      give(segment)
+      return
+    }
+    const { address, port } = readDatagramHead(memory, segment)
+    const to = this.#mapped && !isIPv6(address) ? `::ffff:${address}` : address
+    const outcome = this.#send(memory.subarray(segment + DATAGRAM_HEAD_OCTETS, segment + octets), port, to, (left) => {
+      this.#queued -= octets
+      this.#pending.delete(segment)
+      this.#sent(left)
+      give(segment)
+    })
+    if (outcome === 'queued') {
+      this.#queued += octets
+      this.#pending.add(segment)
+      return
+    }
+    this.#sent(outcome === 'left')
+    give(segment)
+  }
+
+  /** Segments that wait here. */
+  get pending(): Iterable<Address> {
+    return this.#pending
   }
 
   close(): void {
+    this.#closed = true
     this.#socket.close()
+  }
+
+  /** Nobody there, no route, too large: whoever waits for an answer finds out. */
+  #sent(left: boolean): void {
+    this.#row[left ? C.datagramsSent : C.datagramsFailed]! += 1
+  }
+}
+
+/** As `directSend`, where that is not to be had. */
+function ordinarySend(socket: Socket): SendDirectly {
+  return (octets, port, address, done) => {
+    try {
+      socket.send(octets, port, address, (error) => done(error === null))
+      return 'queued'
+    } catch {
+      return 'failed'
+    }
   }
 }
 

@@ -50,10 +50,9 @@ export class Transport {
   readonly #row: Float64Array
   readonly #words: Int32Array
   readonly #memory: Buffer
+  readonly #give = (segment: Address) => giveSegment(this.#words, segment)
   readonly #readBuffer: Uint8Array
   readonly #readAddress: Address
-  /** Octets that a lane may owe for a connection that is still read. */
-  readonly #window: number
   readonly #listeners: OpenListener[] = []
   /** What was accepted before the lanes were there. */
   #early: (() => void)[] | null = []
@@ -95,7 +94,6 @@ export class Transport {
     this.#words = new Int32Array(memory.buffer)
     this.#readAddress = map.readBuffer
     this.#readBuffer = new Uint8Array(memory.buffer, map.readBuffer, READ_OCTETS)
-    this.#window = config.workers === 0 ? 1 : INPUT_WINDOW
     this.#slots = new Array(map.maxConnections)
     this.#ids = new Int32Array(map.maxConnections)
     this.#now = clock.now()
@@ -213,8 +211,9 @@ export class Transport {
 
   /** Sends a datagram from a listener's socket and gives the segment back. */
   datagram(listener: number, segment: Address, octets: number): void {
-    this.#listeners[listener]?.datagrams?.send(this.#memory, segment, octets)
-    giveSegment(this.#words, segment)
+    const datagrams = this.#listeners[listener]?.datagrams
+    if (datagrams) datagrams.send(this.#memory, segment, octets, this.#give)
+    else this.#give(segment)
   }
 
   /** Connects to a next hop, or finds the connection that is there. `answer` gets 0 when there is none. */
@@ -244,7 +243,10 @@ export class Transport {
 
   /** Segments between two addresses whose octets have not left. */
   heldSegments(from: Address, to: Address): Address[] {
-    const held = this.#slots.flatMap((connection) => connection?.pending ?? [])
+    const held = [
+      ...this.#slots.flatMap((connection) => connection?.pending ?? []),
+      ...this.#listeners.flatMap(({ datagrams }) => [...(datagrams?.pending ?? [])]),
+    ]
     return held.filter((segment) => segment >= from && segment < to)
   }
 
@@ -350,11 +352,11 @@ export class Transport {
     }
     feed.flush()
     connection.delivered = (connection.delivered + octets) | 0
-    if (this.#connections.owed(id, connection.delivered) < this.#window) return
+    if (this.#connections.owed(id, connection.delivered) < INPUT_WINDOW) return
     this.#pause(connection)
     this.#connections.hunger(id)
     // It may have been worked off before the lane saw that we wait.
-    if (this.#connections.owed(id, connection.delivered) < this.#window) this.#unpause(connection)
+    if (this.#connections.owed(id, connection.delivered) < INPUT_WINDOW) this.#unpause(connection)
   }
 
   #retry(connection: Connection): void {

@@ -2,14 +2,14 @@ import assert from 'node:assert/strict'
 import { setTimeout } from 'node:timers/promises'
 import { MessageChannel, type MessagePort } from 'node:worker_threads'
 import { Piscina } from 'piscina'
-import type { Address, ConnectionId, LaneIndex } from '../ids.ts'
+import type { Address, LaneIndex } from '../ids.ts'
 import type { Logger } from '../log.ts'
 import { type LaneSetup, prepareLane } from './lane.ts'
-import { closeReasons, type LaneMessage, type LanePort } from './lane-port.ts'
+import type { LaneMessage, LanePort } from './lane-port.ts'
 import { CONTROL_BELL } from './memory.ts'
 import { Doorbell, RingConsumer } from './ring.ts'
-import { RingFeed } from './ring-feed.ts'
-import { OUT_CLOSE, OUT_DATAGRAM, OUT_HAND, OUT_RELEASED, OUT_RESUME, OUT_WRITE } from './ring-port.ts'
+import { RingFeed, type RingOccupancy } from './ring-feed.ts'
+import { doneBy } from './ring-port.ts'
 import { giveSegment } from './segments.ts'
 import type { LaneTask } from './worker.ts'
 
@@ -36,6 +36,7 @@ export class LanePool {
   readonly #events: PoolEvents
   readonly #piscina: Piscina<LaneTask, void>
   readonly #threads: (Thread | null)[]
+  readonly #take: ReturnType<typeof doneBy>
   readonly #tasks: Promise<void>[] = []
   readonly #bell: Doorbell
   readonly #words: Int32Array
@@ -56,6 +57,8 @@ export class LanePool {
   ) {
     this.#setup = setup
     this.#ports = setup.map.lane.map((_, lane) => portOf(lane as LaneIndex))
+    // What goes through a ring is the same for every lane; only messages are answered.
+    this.#take = doneBy({ ...this.#ports[0]!, hand: (lane, segment, octets) => this.#hand(lane, segment, octets) })
     this.#log = log
     this.#events = events
     const { lanes } = setup.map
@@ -96,7 +99,11 @@ export class LanePool {
     prepareLane(this.#setup, lane, held)
     for (const start of [place.ringIn, place.ringOut]) words.fill(0, start >> 2, (start >> 2) + 32)
     const { port1, port2 } = new MessageChannel()
-    const feed = new RingFeed(memory, map, place, port1)
+    const bell = new Doorbell(words, (place.control >> 2) + CONTROL_BELL)
+    const feed = new RingFeed(memory, map, place, {
+      wake: () => bell.ring(),
+      tell: (message) => port1.postMessage(message),
+    })
     const ring = new RingConsumer(words, place.ringOut, map.ringOutRecords)
     const ready = Promise.withResolvers<void>()
     port1.on('message', (message: LaneMessage | 'ready') => {
@@ -149,7 +156,7 @@ export class LanePool {
   }
 
   /** Records waiting in the rings of a lane, and how many fit. */
-  occupancy(lane: LaneIndex): { in: number; inCapacity: number; out: number; outCapacity: number } | null {
+  occupancy(lane: LaneIndex): RingOccupancy | null {
     const thread = this.#threads[lane]
     if (!thread) return null
     const { waiting, capacity } = thread.feed.occupancy
@@ -201,31 +208,5 @@ export class LanePool {
   #wakeHanded(): void {
     for (const [lane, thread] of this.#threads.entries()) if (this.#handedTo & (1 << lane)) thread?.feed.flush()
     this.#handedTo = 0
-  }
-
-  // What goes through a ring is the same for every lane; only messages are answered.
-  readonly #take = (kind: number, connection: number, address: number, length: number): void => {
-    const port = this.#ports[0]!
-    const id = connection as ConnectionId
-    switch (kind) {
-      case OUT_WRITE:
-        port.write(id, address as Address, length)
-        break
-      case OUT_DATAGRAM:
-        port.datagram(connection, address as Address, length)
-        break
-      case OUT_HAND:
-        this.#hand(connection as LaneIndex, address as Address, length)
-        break
-      case OUT_CLOSE:
-        port.close(id, closeReasons[address]!)
-        break
-      case OUT_RESUME:
-        port.resume(id)
-        break
-      case OUT_RELEASED:
-        port.released(id)
-        break
-    }
   }
 }

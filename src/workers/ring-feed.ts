@@ -1,17 +1,9 @@
 import assert from 'node:assert/strict'
-import type { MessagePort } from 'node:worker_threads'
 import type { Address, ConnectionId } from '../ids.ts'
 import { Flows } from './flows.ts'
 import type { Flow, LaneFeed, PrimaryMessage } from './lane-port.ts'
-import {
-  CONTROL_BELL,
-  CONTROL_HANDED,
-  CONTROL_INPUT_READ,
-  INPUT_OCTETS,
-  type LaneMemory,
-  type MemoryMap,
-} from './memory.ts'
-import { Doorbell, OctetRing, RingProducer } from './ring.ts'
+import { CONTROL_HANDED, CONTROL_INPUT_READ, INPUT_OCTETS, type LaneMemory, type MemoryMap } from './memory.ts'
+import { OctetRing, RingProducer } from './ring.ts'
 
 // Kinds of records on the way to a lane.
 export const IN_OPENED = 1
@@ -27,6 +19,21 @@ export const IN_HANDED = 9
 /** As many octets are not left waiting for the end of the turn: the lane works on them while more are read. */
 const WAKE_OCTETS = INPUT_OCTETS / 4
 
+/** Records waiting in the rings to and from a lane, and how many fit. */
+export interface RingOccupancy {
+  readonly in: number
+  readonly inCapacity: number
+  readonly out: number
+  readonly outCapacity: number
+}
+
+/** How the primary reaches a lane beside the ring. */
+export interface LaneEnd {
+  /** There is something in the ring. */
+  wake(): void
+  tell(message: PrimaryMessage): void
+}
+
 /**
  * The primary's end of the way to a lane in another thread. A lane that sleeps is woken at the end of the turn of the
  * event loop, when all sockets that had something have been read: once, whatever their number. Waking costs more than
@@ -36,9 +43,8 @@ export class RingFeed implements LaneFeed {
   readonly #words: Int32Array
   readonly #ring: RingProducer
   readonly #input: OctetRing
-  readonly #bell: Doorbell
   readonly #octets: Uint8Array
-  readonly #messages: MessagePort
+  readonly #lane: LaneEnd
   readonly #flows: Flows
   /** Records that octets on their way may not use, so that all others always find room. */
   readonly #reserve: number
@@ -54,15 +60,14 @@ export class RingFeed implements LaneFeed {
   }
 
   /** The lane has not begun to read yet. */
-  constructor(memory: WebAssembly.Memory, map: MemoryMap, place: LaneMemory, messages: MessagePort) {
-    this.#messages = messages
+  constructor(memory: WebAssembly.Memory, map: MemoryMap, place: LaneMemory, lane: LaneEnd) {
+    this.#lane = lane
     const words = new Int32Array(memory.buffer)
     this.#words = words
     this.#octets = new Uint8Array(memory.buffer)
     this.#flows = new Flows(memory.buffer, map.flows)
     this.#ring = new RingProducer(words, place.ringIn, map.ringInRecords)
     this.#input = new OctetRing(words, (place.control >> 2) + CONTROL_INPUT_READ, place.input, INPUT_OCTETS)
-    this.#bell = new Doorbell(words, (place.control >> 2) + CONTROL_BELL)
     this.#reserve = map.ringInReserve
     this.#seenWord = (place.control >> 2) + CONTROL_HANDED
     Atomics.store(words, this.#seenWord, 0)
@@ -118,7 +123,7 @@ export class RingFeed implements LaneFeed {
   }
 
   told(message: PrimaryMessage): void {
-    this.#messages.postMessage(message)
+    this.#lane.tell(message)
   }
 
   /** The lane finishes what it has and ends. */
@@ -153,6 +158,6 @@ export class RingFeed implements LaneFeed {
 
   #wake(): void {
     this.#carried = 0
-    this.#bell.ring()
+    this.#lane.wake()
   }
 }

@@ -1,16 +1,22 @@
-import type { MessagePort } from 'node:worker_threads'
 import type { Address, ConnectionId, LaneIndex } from '../ids.ts'
 import { type CloseReason, closeReasons, type LaneMessage, type LanePort } from './lane-port.ts'
-import { CONTROL_BELL, type LaneMemory, type MemoryMap } from './memory.ts'
-import { Doorbell, RingProducer } from './ring.ts'
+import type { LaneMemory, MemoryMap } from './memory.ts'
+import { RingProducer } from './ring.ts'
 
 // Kinds of records on the way from a lane.
-export const OUT_WRITE = 1
-export const OUT_CLOSE = 2
-export const OUT_RESUME = 3
-export const OUT_RELEASED = 4
-export const OUT_DATAGRAM = 5
-export const OUT_HAND = 6
+const OUT_WRITE = 1
+const OUT_CLOSE = 2
+const OUT_RESUME = 3
+const OUT_RELEASED = 4
+const OUT_DATAGRAM = 5
+const OUT_HAND = 6
+
+/** How a lane reaches the primary beside the ring. */
+export interface PrimaryEnd {
+  /** There is something in the ring. */
+  wake(): void
+  post(message: LaneMessage): void
+}
 
 /**
  * A lane's end of the way to the primary. The ring has room for every segment and every connection's close, resume and
@@ -18,14 +24,11 @@ export const OUT_HAND = 6
  */
 export class RingPort implements LanePort {
   readonly #ring: RingProducer
-  readonly #bell: Doorbell
-  readonly #messages: MessagePort
+  readonly #primary: PrimaryEnd
 
-  constructor(memory: WebAssembly.Memory, map: MemoryMap, place: LaneMemory, messages: MessagePort) {
-    const words = new Int32Array(memory.buffer)
-    this.#ring = new RingProducer(words, place.ringOut, map.ringOutRecords)
-    this.#bell = new Doorbell(words, (map.primaryControl >> 2) + CONTROL_BELL)
-    this.#messages = messages
+  constructor(memory: WebAssembly.Memory, map: MemoryMap, place: LaneMemory, primary: PrimaryEnd) {
+    this.#ring = new RingProducer(new Int32Array(memory.buffer), place.ringOut, map.ringOutRecords)
+    this.#primary = primary
   }
 
   write(connection: ConnectionId, segment: Address, octets: number): void {
@@ -53,15 +56,38 @@ export class RingPort implements LanePort {
   }
 
   post(message: LaneMessage): void {
-    this.#messages.postMessage(message)
+    this.#primary.post(message)
   }
 
   /** Shows the primary everything so far and wakes it. */
   flush(): void {
-    if (this.#ring.publish()) this.#bell.ring()
+    if (this.#ring.publish()) this.#primary.wake()
   }
+}
 
-  get waiting(): number {
-    return this.#ring.waiting
+/** What has `port` do what comes out of the ring of a lane. */
+export function doneBy(port: LanePort): (kind: number, connection: number, address: number, length: number) => void {
+  return (kind, connection, address, length) => {
+    const id = connection as ConnectionId
+    switch (kind) {
+      case OUT_WRITE:
+        port.write(id, address as Address, length)
+        break
+      case OUT_DATAGRAM:
+        port.datagram(connection, address as Address, length)
+        break
+      case OUT_HAND:
+        port.hand(connection as LaneIndex, address as Address, length)
+        break
+      case OUT_CLOSE:
+        port.close(id, closeReasons[address]!)
+        break
+      case OUT_RESUME:
+        port.resume(id)
+        break
+      case OUT_RELEASED:
+        port.released(id)
+        break
+    }
   }
 }

@@ -143,8 +143,14 @@ export class OctetRing {
 
   /** Address of room for `octets` octets, 0 when there is none now. */
   place(octets: number): Address | 0 {
-    const read = Atomics.load(this.#words, this.#readWord)
+    let read = Atomics.load(this.#words, this.#readWord)
     let at = this.#write
+    if (at === read && at !== this.#start) {
+      // Nothing is in use, so the reader says nothing before there is more. From the start again: while little is on its
+      // way the same memory, which the processor has at hand, is used over and over.
+      at = read = this.#start
+      Atomics.store(this.#words, this.#readWord, read)
+    }
     if (at >= read) {
       if (at + octets > this.#end) {
         if (this.#start + octets >= read) return 0

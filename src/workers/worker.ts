@@ -1,26 +1,15 @@
 import type { MessagePort } from 'node:worker_threads'
 import { systemClock } from '../clock.ts'
-import type { Address, ConnectionId, LaneIndex } from '../ids.ts'
+import type { Address, LaneIndex } from '../ids.ts'
 import type { Logger } from '../log.ts'
 import { defaultRouting } from '../routing/default-routing.ts'
 import { openLocationReader } from '../store/lmdb-location.ts'
 import { locationVersionsWords } from '../store/location-store.ts'
-import { Flows } from './flows.ts'
 import { Lane, type LaneSetup } from './lane.ts'
 import type { LaneFeed, LanePort, PrimaryMessage } from './lane-port.ts'
-import { CONTROL_BELL, CONTROL_HANDED, CONTROL_INPUT_READ } from './memory.ts'
-import { Doorbell, RingConsumer } from './ring.ts'
-import {
-  IN_ANSWERED,
-  IN_CLOSED,
-  IN_DATA,
-  IN_DATAGRAM,
-  IN_DRAINED,
-  IN_HANDED,
-  IN_MESSAGE,
-  IN_OPENED,
-  IN_STOP,
-} from './ring-feed.ts'
+import { CONTROL_BELL } from './memory.ts'
+import { Doorbell } from './ring.ts'
+import { RingIntake } from './ring-intake.ts'
 import { RingPort } from './ring-port.ts'
 
 /** What the pool hands to the thread of a lane. */
@@ -53,12 +42,14 @@ export async function serveLane(
   const { map, memory } = setup
   const place = map.lane[index]!
   const words = new Int32Array(memory.buffer)
-  const inputRead = (place.control >> 2) + CONTROL_INPUT_READ
-  const handedSeen = (place.control >> 2) + CONTROL_HANDED
-  const flows = new Flows(memory.buffer, map.flows)
-  const ring = new RingConsumer(words, place.ringIn, map.ringInRecords)
   const bell = new Doorbell(words, (place.control >> 2) + CONTROL_BELL)
-  const lane = make(new RingPort(memory, map, place, messages))
+  const toPrimary = new Doorbell(words, (map.primaryControl >> 2) + CONTROL_BELL)
+  const port = new RingPort(memory, map, place, {
+    wake: () => toPrimary.ring(),
+    post: (message) => messages.postMessage(message),
+  })
+  const lane = make(port)
+  const intake = new RingIntake(memory, map, place, lane)
 
   // Waiting for the bell keeps no thread alive; an open port does.
   messages.on('message', (order: PrimaryMessage | 'crash') => {
@@ -70,54 +61,9 @@ export async function serveLane(
   })
   messages.postMessage('ready')
 
-  let stopped = false
-  let read = 0
-  const take = (kind: number, connection: number, address: number, length: number) => {
-    switch (kind) {
-      case IN_DATA:
-        lane.data(connection as ConnectionId, address as Address, length)
-        read = address + length
-        break
-      case IN_MESSAGE:
-        lane.message(connection as ConnectionId, address as Address, length)
-        read = address + length
-        break
-      case IN_DATAGRAM:
-        lane.datagram(connection, address as Address, length)
-        read = address + length
-        break
-      case IN_HANDED:
-        try {
-          lane.handed(address as Address, length)
-        } finally {
-          Atomics.add(words, handedSeen, 1)
-        }
-        break
-      case IN_OPENED:
-        lane.opened(connection as ConnectionId, flows.get(connection as ConnectionId))
-        break
-      case IN_CLOSED:
-        lane.closed(connection as ConnectionId)
-        break
-      case IN_DRAINED:
-        lane.drained(connection as ConnectionId)
-        break
-      case IN_ANSWERED:
-        lane.answered(address, connection as ConnectionId | 0)
-        break
-      case IN_STOP:
-        stopped = true
-        break
-    }
-  }
-  while (!stopped) {
+  while (!intake.stopped) {
     bell.lower()
-    if (ring.drain(take) === 0) {
-      await bell.wait()
-      continue
-    }
-    if (read !== 0) Atomics.store(words, inputRead, read)
-    lane.flush()
+    if (!intake.drain()) await bell.wait()
   }
   lane.stop()
   messages.close()

@@ -39,6 +39,7 @@ describe.each(clockedSetups)('connection over time ($setup)', ({ how }) => {
     const clock = new FakeTicker()
     const relay = await startRelay({ ...how, clock })
     const client = await relay.connect()
+    await eventually(() => relay.metric('silopath_connections')).toBe(1)
     await act(client, relay)
     clock.advance(25_000)
     await act(client, relay)

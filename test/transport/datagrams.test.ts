@@ -164,6 +164,8 @@ test('what a lane still sends when the listener is closed is counted as failed',
   datagrams.close()
   const memory = Buffer.alloc(DATAGRAM_HEAD_OCTETS + 1)
   writeDatagramHead(memory, 0 as Address, '127.0.0.1', 5060)
-  datagrams.send(memory, 0 as Address, memory.length)
+  const given: Address[] = []
+  datagrams.send(memory, 0 as Address, memory.length, (segment) => given.push(segment))
   expect(row[C.datagramsFailed]).toBe(1)
+  expect(given).toEqual([0])
 })

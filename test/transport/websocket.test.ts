@@ -4,6 +4,7 @@ import { text } from 'node:stream/consumers'
 import { expect, onTestFinished, test } from 'vitest'
 import { WebSocket } from 'ws'
 import { PING_MS } from '../../src/transport/websocket.ts'
+import { INPUT_WINDOW } from '../../src/workers/connections.ts'
 import type { CloseReason } from '../../src/workers/lane-port.ts'
 import { READ_OCTETS } from '../../src/workers/memory.ts'
 import { startRelay } from '../support/relay.ts'
@@ -191,16 +192,18 @@ test('messages that were read before a pause wait in order, and none is lost', a
   await eventually(() => lane.received.map(({ text }) => text)).toEqual(sent)
   expect(primary.count('readsPaused')).toBe(0)
 
-  // A lane that owes gets nothing more until it says so.
+  // A lane that owes what it may gets nothing more until it says so.
   lane.stalled = true
-  for (const one of sent) socket.send(`again ${one}`)
-  await eventually(() => lane.received.length).toBe(sent.length + 1)
+  const long = sent.map((one) => one.padEnd(INPUT_WINDOW / 8))
+  for (const one of long) socket.send(one)
+  await eventually(() => primary.count('readsPaused')).toBe(1)
+  expect(lane.received.length).toBe(sent.length + 8)
   lane.stalled = false
   const { connection } = lane.opens[0]!
-  primary.connections.consume(connection, 'again 0'.length)
+  primary.connections.consume(connection, INPUT_WINDOW)
   primary.transport.resume(connection)
   await eventually(() => lane.received.length).toBe(2 * sent.length)
-  expect(lane.received.slice(sent.length).map(({ text }) => text)).toEqual(sent.map((one) => `again ${one}`))
+  expect(lane.received.slice(sent.length).map(({ text }) => text)).toEqual(long)
 })
 
 test('connections beyond max_connections are refused, and those in a handshake count by themselves', async () => {
