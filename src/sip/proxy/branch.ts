@@ -1,12 +1,11 @@
 import assert from 'node:assert/strict'
 import { randomFillSync } from 'node:crypto'
-import { crc32 } from 'node:zlib'
 import type { SipRequest } from '../../parser/sip/message.ts'
 import type { Via } from '../../parser/sip/values.ts'
 
 // A branch of ours:
 //
-//   z9hG4bK B 4fVx0Qm-_sT1 . 1qk3x9z
+//   z9hG4bK B 4fVx0Qm-_sT1 . qk3x9z
 //   │       │ │              └ loop hash (S-45)
 //   │       │ └ random: nobody else can make a response to it, and no two are the same
 //   │       └ the lane whose transaction waits for the responses
@@ -19,6 +18,9 @@ const lanes = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdef'
 const randomOctets = 9
 const randomLength = 12
 const hashAt = laneAt + 1 + randomLength + 1
+
+/** Of a number as text. */
+const digits = `${lanes}ghijklmnopqrstuvwxyz0123456789-_`
 
 /** Random octets are drawn in advance: a call for each branch would cost more than the branch. */
 const pool = Buffer.alloc(randomOctets * 512)
@@ -63,12 +65,25 @@ export function loopHashOf(branch: string): string | null {
  */
 export function loopHash(request: SipRequest): string {
   const { requestUri, from, to, callId, cseq } = request
-  let text = `${requestUri}\n${to?.tag ?? ''}\n${from?.tag ?? ''}\n${callId}\n${cseq?.number ?? ''}`
-  for (const route of request.routes) text += `\n${route.text}`
+  let hash = hashed(requestUri, cseq?.number ?? 0)
+  hash = hashed(to?.tag ?? '', hash)
+  hash = hashed(from?.tag ?? '', hash)
+  hash = hashed(callId ?? '', hash)
+  for (const route of request.routes) hash = hashed(route.text, hash)
   for (const name of ['Proxy-Require', 'Proxy-Authorization'] as const) {
-    for (const value of request.headers(name)) text += `\n${name}:${value}`
+    for (const value of request.headers(name)) hash = hashed(value, hashed(name, hash))
   }
-  return crc32(text).toString(36)
+  let text = ''
+  for (let bits = 0; bits < 32; bits += 6) text += digits[(hash >>> bits) & 63]
+  return text
+}
+
+/** FNV-1a of a part and its end, after `before`. */
+function hashed(part: string, before: number): number {
+  let hash = before
+  for (let i = 0; i < part.length; i++) hash = Math.imul(hash ^ part.charCodeAt(i), 0x0100_0193)
+  // Of 16 bits, and no character: where one part ends and the next begins matters.
+  return Math.imul(hash ^ 0x1_0000, 0x0100_0193)
 }
 
 /** Whether one of our Vias in a request says that it has been here before (S-45). */
