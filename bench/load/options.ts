@@ -67,6 +67,7 @@ export interface IdleOptions {
 
 export interface IdleResult {
   readonly idle: number
+  readonly rss_fresh_mib: number
   readonly rss_before_mib: number
   readonly rss_after_mib: number
   readonly octets_per_session: number

@@ -10,6 +10,9 @@ import { residentOctets } from './process-stat.ts'
 
 const mebi = (octets: number): number => Number((octets / 2 ** 20).toFixed(1))
 
+/** So many come and go before: what the code takes once, when it first runs, is not what a session takes. */
+const FIRST_SESSIONS = 200
+
 /** Authenticates sessions, a connection each, leaves them alone, and says what the relay's memory has grown by. */
 export const runIdle = async ({ target, sessions, settle }: IdleOptions): Promise<IdleResult> => {
   const { pid } = target
@@ -22,16 +25,22 @@ export const runIdle = async ({ target, sessions, settle }: IdleOptions): Promis
     return connection
   }
 
-  await sleep(settle * 1000)
-  const before = residentOctets(pid)
+  const settled = async (): Promise<number> => {
+    await sleep(settle * 1000)
+    return residentOctets(pid)
+  }
+
+  const fresh = await settled()
+  for (const { socket } of await inBatches(FIRST_SESSIONS, 'sessions that come and go', openSession)) socket.destroy()
+  const before = await settled()
   const connections = await inBatches(sessions, 'sessions authenticated', openSession)
-  await sleep(settle * 1000)
-  const after = residentOctets(pid)
+  const after = await settled()
   const closed = connections.filter(({ socket }) => socket.readyState !== 'open').length
   for (const { socket } of connections) socket.destroy()
   if (closed > 0) throw new Error(`the relay closed ${closed} of ${sessions} idle connections`)
   return {
     idle: sessions,
+    rss_fresh_mib: mebi(fresh),
     rss_before_mib: mebi(before),
     rss_after_mib: mebi(after),
     octets_per_session: Math.round((after - before) / sessions),

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net'
 import type { CloseReason, StreamTransport } from '../workers/lane-port.ts'
 import { writeDirectly } from './direct-write.ts'
-import type { OnRead } from './socket.ts'
+import type { Reading } from './socket.ts'
 
 /** Why a connection is ended by us: because its lane says so, or for one of these. */
 export type EndReason = CloseReason | 'done' | 'idle' | 'shutdown'
@@ -43,9 +43,22 @@ export interface Channel {
   beat(now: number): void
 }
 
-/** A socket's way to say what it has read, before anybody listens. */
-export interface Reading {
-  onRead: OnRead
+/** Where a socket finds who listens to it. */
+const listening = Symbol('who listens')
+
+type HeardSocket = Socket & { [listening]: ChannelEvents }
+
+// Shared by all sockets: closures of their own would take half as much memory as the rest of what we keep of one.
+function ended(this: HeardSocket): void {
+  this[listening].ended()
+}
+
+function failed(this: HeardSocket, error: Error): void {
+  this[listening].failed(error)
+}
+
+function closed(this: HeardSocket): void {
+  this[listening].closed()
 }
 
 /** TCP, or TLS on it. */
@@ -75,11 +88,12 @@ export class StreamChannel implements Channel {
   }
 
   start(events: ChannelEvents): void {
-    const socket = this.#socket
-    this.#reading.onRead = (octets) => events.received(octets)
-    socket.on('end', () => events.ended())
-    socket.on('error', (error) => events.failed(error))
-    socket.on('close', () => events.closed())
+    const socket = this.#socket as HeardSocket
+    this.#reading.reader = events
+    socket[listening] = events
+    socket.on('end', ended)
+    socket.on('error', failed)
+    socket.on('close', closed)
     socket.resume()
   }
 

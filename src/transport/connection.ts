@@ -1,13 +1,23 @@
 import { formatEndpoint } from '../config/address.ts'
 import type { Address, ConnectionId, LaneIndex } from '../ids.ts'
-import type { Channel } from './channel.ts'
+import type { Channel, ChannelEvents } from './channel.ts'
+
+/** What a connection tells the one who keeps it: one for all of them, so that each takes no memory for it. */
+export interface ConnectionKeeper {
+  received(connection: Connection, octets: number): void
+  peerEnded(connection: Connection): void
+  failed(connection: Connection, error: Error): void
+  gone(connection: Connection): void
+  /** A segment's octets have left, or never will. */
+  release(connection: Connection, segment: Address): void
+}
 
 /**
  * One channel and what is on its way through it. It ends in steps, each with its flag: `closing`, nothing more is read;
  * `closedToLane`, the lane has been told; `gone`, the socket is closed; `released`, the lane has forgotten it. Only a
  * connection that is gone and released gives its slot back.
  */
-export class Connection {
+export class Connection implements ChannelEvents {
   readonly id: ConnectionId
   readonly lane: LaneIndex
   readonly channel: Channel
@@ -31,21 +41,20 @@ export class Connection {
   linger: NodeJS.Timeout | null = null
   /** Where it leads, if we made the connection; see hopKey. */
   outgoingKey: string | null = null
-  readonly #give: (segment: Address) => void
+  readonly #keeper: ConnectionKeeper
   /** Segments whose octets have not left yet, oldest first. */
   #pending: Address[] = []
   /** Callbacks still to come for writes whose segments have been given back. */
   #settled = 0
   readonly #onWritten: () => void
 
-  /** @param give takes a segment back once its octets have left */
-  constructor(id: ConnectionId, lane: LaneIndex, channel: Channel, now: number, give: (segment: Address) => void) {
+  constructor(id: ConnectionId, lane: LaneIndex, channel: Channel, now: number, keeper: ConnectionKeeper) {
     this.id = id
     this.lane = lane
     this.channel = channel
     this.peer = formatEndpoint({ host: channel.address, port: channel.port })
     this.usedAt = now
-    this.#give = give
+    this.#keeper = keeper
     this.#onWritten = () => this.#written()
   }
 
@@ -69,16 +78,32 @@ export class Connection {
     if (pending.length === 1) {
       const segment = pending[0]!
       pending.length = 0
-      this.#give(segment)
+      this.#keeper.release(this, segment)
       return
     }
     this.#pending = []
-    for (const segment of pending) this.#give(segment)
+    for (const segment of pending) this.#keeper.release(this, segment)
   }
 
   /** Segments that wait here. */
   get pending(): readonly Address[] {
     return this.#pending
+  }
+
+  received(octets: number): void {
+    this.#keeper.received(this, octets)
+  }
+
+  ended(): void {
+    this.#keeper.peerEnded(this)
+  }
+
+  failed(error: Error): void {
+    this.#keeper.failed(this, error)
+  }
+
+  closed(): void {
+    this.#keeper.gone(this)
   }
 
   #written(): void {
@@ -87,6 +112,6 @@ export class Connection {
       return
     }
     const segment = this.#pending.shift()
-    if (segment !== undefined) this.#give(segment)
+    if (segment !== undefined) this.#keeper.release(this, segment)
   }
 }

@@ -8,10 +8,10 @@ import { SilopathError } from '../errors.ts'
 import type { Logger } from '../log.ts'
 import { C } from '../metrics/counters.ts'
 import { READ_OCTETS } from '../workers/memory.ts'
-import { type Channel, type Reading, StreamChannel } from './channel.ts'
+import { type Channel, StreamChannel } from './channel.ts'
 import { type Datagrams, openDatagrams } from './datagrams.ts'
 import { readCertificates } from './secure.ts'
-import { copyInto, readInto } from './socket.ts'
+import { copyInto, type Reading, readInto } from './socket.ts'
 import { refuseRequest, WebSocketChannel, WebSocketHandshake } from './websocket.ts'
 
 /** How long a peer may take for the handshakes of TLS, and of WebSocket, milliseconds. */
@@ -142,8 +142,8 @@ function onlyProtocol({ scheme }: ListenConfig): Protocol | null {
 function tcpServer(config: ListenConfig, { readBuffer, accept }: ListenerContext): Server {
   const protocol = onlyProtocol(config)
   return createServer({ pauseOnConnect: true, allowHalfOpen: true, noDelay: true }, (accepted) => {
-    const reading: Reading = { onRead: notReading }
-    const socket = readInto(accepted, readBuffer, (octets) => reading.onRead(octets))
+    const reading: Reading = { reader: null }
+    const socket = readInto(accepted, readBuffer, reading)
     accept(new StreamChannel('tcp', socket, reading), protocol)
   })
 }
@@ -153,8 +153,8 @@ function tlsServer(config: ListenConfig, context: ListenerContext, pending: Pend
   const options = { ...readCertificates(config), allowHalfOpen: true, noDelay: true, handshakeTimeout: HANDSHAKE_MS }
   const server = createTlsServer(options, (accepted) => {
     pending.end(accepted)
-    const reading: Reading = { onRead: notReading }
-    const socket = copyInto(accepted, context.readBuffer, (octets) => reading.onRead(octets))
+    const reading: Reading = { reader: null }
+    const socket = copyInto(accepted, context.readBuffer, reading)
     context.accept(new StreamChannel('tls', socket, reading), protocol)
   })
   tellTlsErrors(server, context)
@@ -200,8 +200,4 @@ function tellTlsErrors(server: Server, { log, row }: ListenerContext): void {
     log.info({ peer: socket.remoteAddress, why: error.code ?? error.message }, 'TLS handshake failed')
     socket.destroy()
   })
-}
-
-function notReading(): void {
-  throw new Error('a socket has been read before anybody listened to it')
 }

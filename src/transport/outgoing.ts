@@ -4,8 +4,8 @@ import { formatEndpoint } from '../config/address.ts'
 import type { ConnectionId } from '../ids.ts'
 import type { Logger } from '../log.ts'
 import type { NextHop } from '../workers/lane-port.ts'
-import { type Channel, type Reading, StreamChannel } from './channel.ts'
-import { copyInto, readOptions } from './socket.ts'
+import { type Channel, StreamChannel } from './channel.ts'
+import { copyInto, type Reading, readOptions } from './socket.ts'
 
 /** Gets the connection to a next hop; 0 when there is none. */
 export type OnConnected = (id: ConnectionId | 0) => void
@@ -65,7 +65,7 @@ export class Outgoing {
 
   #dial(hop: NextHop, key: string, done: OnConnected): void {
     const { log, timeoutMs, adopt } = this.#options
-    const reading: Reading = { onRead: () => {} }
+    const reading: Reading = { reader: null }
     const socket = hop.transport === 'tls' ? this.#openTls(hop, reading) : this.#openTcp(hop, reading)
     this.#connecting.add(socket)
     const settle = (id: ConnectionId | 0) => {
@@ -94,7 +94,7 @@ export class Outgoing {
   }
 
   #openTcp({ host, port }: NextHop, reading: Reading): Socket {
-    const read = readOptions(this.#options.readBuffer, (octets) => reading.onRead(octets))
+    const read = readOptions(this.#options.readBuffer, reading)
     return createConnection({ host, port, noDelay: true, allowHalfOpen: true, ...read })
   }
 
@@ -112,7 +112,7 @@ export class Outgoing {
     }
     const socket = connectTls(options)
     socket.setNoDelay(true)
-    return copyInto(socket, this.#options.readBuffer, (octets) => reading.onRead(octets))
+    return copyInto(socket, this.#options.readBuffer, reading)
   }
 }
 

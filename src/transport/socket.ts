@@ -1,7 +1,19 @@
+import assert from 'node:assert/strict'
 import { Socket, type SocketConstructorOpts } from 'node:net'
 
-/** Takes what has been read: `octets` octets at the start of the buffer, which are overwritten by the next read. */
-export type OnRead = (octets: number) => void
+/** Who a socket gives to what it has read. */
+export interface Reading {
+  /** Null: nobody yet, and nothing may be read. */
+  reader: {
+    /** `octets` octets at the start of the buffer, which are overwritten by the next read. */
+    received(octets: number): void
+  } | null
+}
+
+function give({ reader }: Reading, octets: number): void {
+  assert(reader !== null, 'a socket has been read before anybody listened to it')
+  reader.received(octets)
+}
 
 interface Handle {
   readonly readStop?: () => void
@@ -13,38 +25,38 @@ interface Handle {
  * those it accepts, so the accepted one's handle moves to a new socket. Should a later Node not let go of the handle,
  * octets are copied into the buffer piece by piece.
  */
-export function readInto(accepted: Socket, buffer: Uint8Array, onRead: OnRead): Socket {
+export function readInto(accepted: Socket, buffer: Uint8Array, reading: Reading): Socket {
   const from = accepted as unknown as { _handle: Handle | null }
   const handle = from._handle
   if (handle !== null && typeof handle === 'object' && typeof handle.readStop === 'function') {
     from._handle = null
     accepted.removeAllListeners()
-    const options = { handle, allowHalfOpen: true, ...readOptions(buffer, onRead) }
+    const options = { handle, allowHalfOpen: true, ...readOptions(buffer, reading) }
     return new Socket(options as SocketConstructorOpts)
   }
-  return copyInto(accepted, buffer, onRead)
+  return copyInto(accepted, buffer, reading)
 }
 
 /** Makes a socket that cannot read into `buffer`, such as one of TLS, copy what it has read there, piece by piece. */
-export function copyInto(socket: Socket, buffer: Uint8Array, onRead: OnRead): Socket {
+export function copyInto(socket: Socket, buffer: Uint8Array, reading: Reading): Socket {
   socket.pause()
   socket.on('data', (octets: Buffer) => {
     for (let at = 0; at < octets.length; at += buffer.length) {
       const piece = octets.subarray(at, at + buffer.length)
       buffer.set(piece)
-      onRead(piece.length)
+      give(reading, piece.length)
     }
   })
   return socket
 }
 
 /** The options of a socket that reads into `buffer`. */
-export function readOptions(buffer: Uint8Array, onRead: OnRead): Pick<SocketConstructorOpts, 'onread'> {
+export function readOptions(buffer: Uint8Array, reading: Reading): Pick<SocketConstructorOpts, 'onread'> {
   return {
     onread: {
       buffer,
       callback: (octets) => {
-        onRead(octets)
+        give(reading, octets)
         return true
       },
     },

@@ -11,7 +11,7 @@ import type { CloseReason, LaneFeed, NextHop } from '../workers/lane-port.ts'
 import { type MemoryMap, READ_OCTETS } from '../workers/memory.ts'
 import { giveSegment, segmentCapacity } from '../workers/segments.ts'
 import type { Channel, EndReason } from './channel.ts'
-import { Connection } from './connection.ts'
+import { Connection, type ConnectionKeeper } from './connection.ts'
 import { type Listener, type OpenListener, openListener } from './listener.ts'
 import { type OnConnected, Outgoing } from './outgoing.ts'
 import { readClientContext } from './secure.ts'
@@ -73,6 +73,13 @@ export class Transport {
   /** Milliseconds since the Unix epoch, to the second: when a connection was last used. */
   #now: number
   #onIdle: (() => void) | null = null
+  readonly #keeper: ConnectionKeeper = {
+    received: (connection, octets) => this.#received(connection, octets),
+    peerEnded: (connection) => this.#peerEnded(connection),
+    failed: ({ peer }, { message }) => this.#log.debug({ peer, err: message }, 'connection failed'),
+    gone: (connection) => this.#gone(connection),
+    release: ({ id }, segment) => this.#release(id, segment),
+  }
   /** Told of every connection that has closed. */
   onClosed: ((connection: ConnectionId) => void) | null = null
 
@@ -279,7 +286,7 @@ export class Transport {
     if (slot === null) return null
     const id = nextConnectionId(slot, this.#ids[slot]!)
     this.#ids[slot] = id
-    const connection = new Connection(id, lane, channel, this.#now, (segment) => this.#release(id, segment))
+    const connection = new Connection(id, lane, channel, this.#now, this.#keeper)
     this.#slots[slot] = connection
     this.#count++
     this.#row[C.connectionsOpen] = this.#count
@@ -288,12 +295,7 @@ export class Transport {
     const { transport, address, port } = channel
     feed.opened(id, { listener, transport, protocol, address, port })
     feed.flush()
-    channel.start({
-      received: (octets) => this.#received(connection, octets),
-      ended: () => this.#peerEnded(connection),
-      failed: (err) => this.#log.debug({ peer: connection.peer, err: err.message }, 'connection failed'),
-      closed: () => this.#gone(connection),
-    })
+    channel.start(connection)
     return connection
   }
 
