@@ -59,11 +59,11 @@ const print = (line: object): void => {
 }
 
 const summary = (name: string, result: SiloLoadResult): string => {
-  const { scenario, window, completed_per_second, cpu_us_per_operation, latency_ms, rss_mib } = result
+  const { scenario, window, completed_per_second, cpu_us_per_operation, latency_ms, rss_mib, rss_anon_mib } = result
   const { p50, p99 } = latency_ms
   const cost = `${completed_per_second}/s, ${cpu_us_per_operation} µs CPU each, p50 ${p50} ms, p99 ${p99} ms`
   const faults = `lost ${result.lost}, duplicate ${result.duplicate}, out of order ${result.reordered}, failed ${result.failed}`
-  return `${name}: ${scenario}, ${window} at a time: ${cost}, ${rss_mib} MiB, ${faults}\n`
+  return `${name}: ${scenario}, ${window} at a time: ${cost}, ${rss_mib} MiB (${rss_anon_mib} without files), ${faults}\n`
 }
 
 /** @returns whether every run was free of faults */

@@ -32,11 +32,17 @@ export const cpuTime = (pid: number): CpuTime => {
   return { userUs: user * usPerTick, sysUs: sys * usPerTick }
 }
 
-/** Resident memory of a process and its children, in octets. */
-export const residentOctets = (pid: number): number =>
+/** A line of /proc/PID/status that is an amount of memory, of a process and its children together, in octets. */
+const statusOctets = (pid: number, line: RegExp): number =>
   processTree(pid)
-    .map((member) => /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${member}/status`, 'latin1'))?.[1] ?? '0')
+    .map((member) => line.exec(readFileSync(`/proc/${member}/status`, 'latin1'))?.[1] ?? '0')
     .reduce((sum, kib) => sum + Number(kib) * 1024, 0)
+
+/** Resident memory of a process and its children, in octets. */
+export const residentOctets = (pid: number): number => statusOctets(pid, /^VmRSS:\s+(\d+) kB/m)
+
+/** What of it is no page of a file: the rest the operating system can take back whenever it likes. */
+export const residentAnonymousOctets = (pid: number): number => statusOctets(pid, /^RssAnon:\s+(\d+) kB/m)
 
 /** How many files this process may have open; its children inherit the same. */
 export const openFilesMax = (): number => {

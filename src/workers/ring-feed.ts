@@ -35,9 +35,9 @@ export interface LaneEnd {
 }
 
 /**
- * The primary's end of the way to a lane in another thread. A lane that sleeps is woken at the end of the turn of the
- * event loop, when all sockets that had something have been read: once, whatever their number. Waking costs more than
- * most of what it is done for.
+ * The primary's end of the way to a lane. A lane that sleeps is woken at the end of the turn of the event loop, when all
+ * sockets that had something have been read: once, whatever their number. Waking another thread costs more than most of
+ * what it is done for.
  */
 export class RingFeed implements LaneFeed {
   readonly #words: Int32Array

@@ -1,7 +1,7 @@
 import { createSocket, type Socket } from 'node:dgram'
 import { once } from 'node:events'
 import { connect } from 'node:net'
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import type { Address } from '../../src/ids.ts'
 import { C, SharedCounters } from '../../src/metrics/counters.ts'
 import { openDatagrams } from '../../src/transport/datagrams.ts'
@@ -168,4 +168,31 @@ test('what a lane still sends when the listener is closed is counted as failed',
   datagrams.send(memory, 0 as Address, memory.length, (segment) => given.push(segment))
   expect(row[C.datagramsFailed]).toBe(1)
   expect(given).toEqual([0])
+})
+
+test('where Node offers no way past its sockets, datagrams go through them, and segments come back as well', async () => {
+  const { binding } = process as unknown as { binding: unknown }
+  onTestFinished(() => {
+    Object.assign(process, { binding })
+    vi.resetModules()
+  })
+  Object.assign(process, { binding: undefined })
+  vi.resetModules()
+  const { openDatagrams: openOrdinary } = await import('../../src/transport/datagrams.ts')
+  const row = new Float64Array(SharedCounters.octetsPerRow / Float64Array.BYTES_PER_ELEMENT)
+  const datagrams = await openOrdinary('127.0.0.1', 0, row)
+  onTestFinished(() => datagrams.close())
+  const socket = await openSocket()
+  const heard: string[] = []
+  socket.on('message', (octets) => heard.push(octets.toString()))
+  const text = 'by the ordinary way'
+  const memory = Buffer.alloc(DATAGRAM_HEAD_OCTETS + text.length)
+  writeDatagramHead(memory, 0 as Address, '127.0.0.1', socket.address().port)
+  memory.write(text, DATAGRAM_HEAD_OCTETS)
+  const given: Address[] = []
+  datagrams.send(memory, 0 as Address, memory.length, (segment) => given.push(segment))
+  expect([...datagrams.pending]).toEqual([0])
+  await eventually(() => heard).toEqual([text])
+  await eventually(() => given).toEqual([0])
+  expect([[...datagrams.pending], row[C.datagramsSent]]).toEqual([[], 1])
 })

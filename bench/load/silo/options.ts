@@ -54,6 +54,8 @@ export interface SiloLoadResult {
   /** The first of all these, in words. */
   readonly first_fault: string | null
   readonly rss_mib: number
+  /** Of it, what is no page of a file, such as the database. */
+  readonly rss_anon_mib: number
   readonly generator_cpu_us_per_operation: number
 }
 

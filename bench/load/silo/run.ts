@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { inBatches } from '../batches.ts'
 import { requireOpenFiles } from '../limits.ts'
-import { type CpuTime, cpuTime, residentOctets } from '../process-stat.ts'
+import { type CpuTime, cpuTime, residentAnonymousOctets, residentOctets } from '../process-stat.ts'
 import { FIRST_SEQUENCE } from '../sip/messages.ts'
 import { Bodies } from './bodies.ts'
 import { awayName, readerName, type SiloLoadOptions, type SiloLoadReport, type SiloLoadResult } from './options.ts'
@@ -286,6 +286,7 @@ class Load {
       failed: tally.failed,
       first_fault: tally.first,
       rss_mib: round(residentOctets(this.#options.target.pid!) / 2 ** 20),
+      rss_anon_mib: round(residentAnonymousOctets(this.#options.target.pid!) / 2 ** 20),
       generator_cpu_us_per_operation: each(ownUs),
     }
   }

@@ -29,6 +29,7 @@ const FIGURES = [
   'cpu_user_us_per_operation',
   'cpu_sys_us_per_operation',
   'rss_mib',
+  'rss_anon_mib',
   'generator_cpu_us_per_operation',
 ] as const
 
