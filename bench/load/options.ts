@@ -67,10 +67,14 @@ export interface IdleOptions {
 
 export interface IdleResult {
   readonly idle: number
+  /** Before anybody has spoken to the relay, then after some sessions have come and gone, then with all of them. */
   readonly rss_fresh_mib: number
   readonly rss_before_mib: number
   readonly rss_after_mib: number
+  /** Above the fresh relay. */
   readonly octets_per_session: number
+  /** Above the one that has had sessions. */
+  readonly octets_per_session_warm: number
 }
 
 /** What the generator's process reads on its standard input. */

@@ -10,7 +10,7 @@ import { residentOctets } from './process-stat.ts'
 
 const mebi = (octets: number): number => Number((octets / 2 ** 20).toFixed(1))
 
-/** So many come and go before: what the code takes once, when it first runs, is not what a session takes. */
+/** So many come and go before the second base is taken: it has in it what code takes once, when it first runs. */
 const FIRST_SESSIONS = 200
 
 /** Authenticates sessions, a connection each, leaves them alone, and says what the relay's memory has grown by. */
@@ -43,6 +43,7 @@ export const runIdle = async ({ target, sessions, settle }: IdleOptions): Promis
     rss_fresh_mib: mebi(fresh),
     rss_before_mib: mebi(before),
     rss_after_mib: mebi(after),
-    octets_per_session: Math.round((after - before) / sessions),
+    octets_per_session: Math.round((after - fresh) / sessions),
+    octets_per_session_warm: Math.round((after - before) / sessions),
   }
 }

@@ -48,7 +48,7 @@ const listening = Symbol('who listens')
 
 type HeardSocket = Socket & { [listening]: ChannelEvents }
 
-// Shared by all sockets: closures of their own would take half as much memory as the rest of what we keep of one.
+// Shared by all sockets: closures of its own would stay for as long as a socket does.
 function ended(this: HeardSocket): void {
   this[listening].ended()
 }
