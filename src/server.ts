@@ -47,7 +47,7 @@ export interface Server {
   /** URL and port of every listener, in the order of the config. */
   readonly listeners: readonly { readonly url: string; readonly port: number }[]
   readonly adminUrl: string | null
-  /** Stops accepting, sends what is queued, ends connections, stores what is to be stored. */
+  /** Lets devices answer what the silo has sent, stops accepting, sends what is queued, ends connections, stores what is to be stored. */
   close(): Promise<void>
   /** Resolves once it has closed. */
   readonly closed: Promise<void>
@@ -280,11 +280,15 @@ export async function startServer(config: Config, options: ServerOptions): Promi
       readiness = 'draining'
       stopMeasuring()
       stopSweeping()
+      // Nothing that is waited for below keeps a process alive, least of all what never comes.
+      const alive = setInterval(() => {}, 60_000)
+      await sip?.settle()
       await transport.close()
       await stopLanes()
       await admin?.close()
       await sip?.close()
       await store.close()
+      clearInterval(alive)
       closed.resolve()
     }
     return {

@@ -47,6 +47,8 @@ export interface SiloPrimary {
   registered(owner: string, changes: RegisteredChanges): void
   /** Brings the cells of gauges up to date. */
   measure(): void
+  /** Gives out nothing more; what has been sent has a moment left to be answered. What comes is still kept. */
+  settle(): Promise<void>
   close(): Promise<void>
 }
 
@@ -141,6 +143,7 @@ export async function openSilo(config: Config, options: SiloPrimaryOptions): Pro
       row[C['siloDeliveries:resting']] = resting
       row[C.siloHooksWaiting] = hooks?.depth() ?? 0
     },
+    settle: () => silo.settle(),
     close: async () => {
       await silo.close()
       await hooks?.close()

@@ -81,7 +81,7 @@ const tickMs = 100
 /** Of a stall of the thread that much is made up for. */
 const catchUpMaxMs = 10_000
 /** How long the end waits for answers to what has been sent. */
-const closeWaitMs = 2_000
+const settleMs = 2_000
 
 /**
  * The silo: keeps messages for users who are away, and delivers them when they are back. It runs in the one thread that
@@ -99,7 +99,8 @@ export class Silo {
   readonly #asOne: boolean
   /** Owners whose devices have been noted, and the day of it. */
   readonly #looked = new LruMap<number>(lookedMax)
-  #closing: Promise<void> | null = null
+  #settling: Promise<void> | null = null
+  #closed = false
 
   constructor(options: SiloOptions) {
     const { store, config, clock, contacts, deliver, events, log, count } = options
@@ -135,7 +136,7 @@ export class Silo {
 
   /** Keeps a message. Resolves when it is safe, or refused; with push_wait_seconds, when it was delivered or is not soon. */
   async keep({ message, notice, noticeKey, imdn }: KeepRequest): Promise<KeepAnswer> {
-    if (this.#closing !== null) return refusals.unavailable
+    if (this.#closed) return refusals.unavailable
     const { store, clock, count, originate } = this.#options
     const { owner, record, sndTime } = message
     const wasThere = this.#recipients(owner).size > 0
@@ -165,7 +166,7 @@ export class Silo {
 
   /** The owner has registered: to be called when the REGISTER has been stored, and answered. */
   registered(owner: string, { added, refreshed }: RegisteredChanges): void {
-    if (this.#closing !== null || added + refreshed === 0) return
+    if (this.#settling !== null || added + refreshed === 0) return
     const { store, clock } = this.#options
     if (added > 0 && this.#tell.listening) this.#tell.registered(owner, this.#pushTargets(owner))
     const now = clock.now()
@@ -214,15 +215,21 @@ export class Silo {
     return { sending, waiting, resting }
   }
 
-  /** Ends all that goes on; the store may be closed afterwards. What has been sent has a moment left to be answered. */
-  close(): Promise<void> {
-    this.#closing ??= this.#close()
-    return this.#closing
+  /** Gives out nothing more; what has been sent has a moment left to be answered. What comes is still kept. */
+  settle(): Promise<void> {
+    this.#settling ??= this.#settle()
+    return this.#settling
   }
 
-  async #close(): Promise<void> {
+  /** Ends all that goes on, at the latest when nobody can answer any more; the store may be closed afterwards. */
+  async close(): Promise<void> {
+    await this.settle()
+    this.#closed = true
+  }
+
+  async #settle(): Promise<void> {
     this.#pushWaits.close()
-    const stopTicking = this.#options.clock.every(closeWaitMs, () => this.#schedule.abandon())
+    const stopTicking = this.#options.clock.every(settleMs, () => this.#schedule.abandon())
     await Promise.all([this.#schedule.close(), this.#reminders.close(), this.#expiry.close()])
     stopTicking()
     this.#wheel.close()
@@ -240,7 +247,7 @@ export class Silo {
   /** Whether somebody wakes a device, whose REGISTER is worth waiting for. */
   #isWokenFor(push: readonly PushTarget[]): boolean {
     const { config } = this.#options
-    if (this.#closing !== null) return false
+    if (this.#settling !== null) return false
     return config.push_wait_seconds > 0 && (push.length > 0 || config.hooks?.push === true)
   }
 

@@ -25,6 +25,8 @@ export interface SipPrimary {
   connectionClosed(connection: ConnectionId): void
   /** Brings the cells of registrations up to date. */
   measure(): void
+  /** Begins nothing of its own any more, and waits a moment for answers; resolves when connections may be closed. */
+  settle(): Promise<void>
   close(): Promise<void>
 }
 
@@ -104,6 +106,9 @@ export async function openSip(
         row[C[`sipRegistrations:${event}`]] = counts[event]
       }
       row[C['sipRegistrations:refused']] = Object.values(counts.refused).reduce((sum, count) => sum + count, 0)
+    },
+    settle: async () => {
+      await silo?.settle()
     },
     close: async () => {
       await silo?.close()

@@ -132,9 +132,7 @@ async function oneRound(victim: Victim, ledger: Ledger, random: Random, isLong: 
     await victim.startAndKill(workers, random.below(earlyDeathMaxMs))
     return
   }
-  const tt = performance.now()
   await victim.start(workers)
-  0 && console.log('start', workers, performance.now() - tt)
   const lifeMs = isLong ? longRoundMs : random.between(roundMs.least, roundMs.most)
   const kind = random.pick<LedgerEvent | 'time'>(['time', 'accepted', 'delivered', 'answered'])
   const { promise: killed, resolve } = Promise.withResolvers<void>()

@@ -117,6 +117,34 @@ describe('a message in the silo', () => {
     await emptied(second)
   })
 
+  test.each([
+    ['udp', 0],
+    ['tcp', 0],
+    ['tcp', 2],
+  ] as const)(
+    'whose answer comes while the server stops, over %s with %i workers, is not delivered again (SILO-31)',
+    async (transport, workers) => {
+      const dataDir = await temporaryFolder()
+      const first = await startSip({ dataDir, workers, config: silo() })
+      const alice = await first.online('alice', transport)
+      for (const text of ['answered', 'not sent any more']) expect((await alice.message(bobUri, text)).status).toBe(202)
+      const bob = await first.online('bob', transport)
+      const sent = await bob.expect('MESSAGE')
+      const closed = first.server.close()
+      // Who comes now is still served.
+      expect((await alice.message(`sip:carol@${sipDomain}`, 'last')).status).toBe(202)
+      sent.reply(200)
+      await closed
+
+      const second = await startSip({ dataDir, config: silo() })
+      await eventually(() => second.metric('silopath_silo_messages', { state: 'waiting' })).toBe(2)
+      const again = await second.online('bob', 'tcp')
+      const request = await again.expect('MESSAGE')
+      expect(request.message.text).toBe('not sent any more')
+      request.reply(200)
+    },
+  )
+
   test('goes once to each device, and to none twice (silo.deliver: each)', async () => {
     const bed = await startSip({ own: true, config: silo() })
     const alice = await bed.online('alice', 'tcp')

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { BODY_MAX, Flow, problemsOf } from './support/flow.ts'
-import { heldBack, Peer, TRICKLE, unsent } from './support/peer.ts'
+import { heldBack, TRICKLE, unsent } from './support/held-back.ts'
+import { Peer } from './support/peer.ts'
 import { Relay, until } from './support/relay.ts'
 
 const MIB = 2 ** 20
@@ -40,7 +41,7 @@ describe.each([0, 1, 2, 4])('with %i workers', (workers) => {
 
     receiver.socket.pause()
     stalled.send(1000, BODY_MAX)
-    const left = await heldBack([sender])
+    const left = await heldBack(relay, [sender])
     expect(left, 'octets that the relay does not take').toBeGreaterThan(GROWTH_MAX)
     expect(await relay.metric('silopath_reads_paused')).toBe(1)
     // The gauges follow within a second.
@@ -68,7 +69,7 @@ describe.each([0, 1, 2, 4])('with %i workers', (workers) => {
     const healthy = new Flow(other, another)
     sender.socket.pause()
     // The kernel takes some MiB each way, now more and now less: no more is sent than it takes to fill that.
-    const left = await heldBack([sender], () => deaf.send(5000, 10))
+    const left = await heldBack(relay, [sender], () => deaf.send(5000, 10))
     await healthy.run(2000, 1000)
     expect(unsent([sender]), 'octets that the relay still does not take').toBeGreaterThanOrEqual(left - TRICKLE)
     expect(deaf.arrived).toBeLessThan(deaf.sent)
@@ -89,7 +90,7 @@ describe.each([0, 1, 2, 4])('with %i workers', (workers) => {
     const healthy = new Flow(other, another)
     for (const { socket } of receivers) socket.pause()
     // The kernel takes some MiB a connection: no more is sent than it takes to fill that.
-    const left = await heldBack(senders, (sender) => stalled[senders.indexOf(sender)]!.send(8, BODY_MAX))
+    const left = await heldBack(relay, senders, (sender) => stalled[senders.indexOf(sender)]!.send(8, BODY_MAX))
     expect(await relay.metric('silopath_reads_paused')).toBe(50)
     await healthy.run(3000, 1000)
     await sleep(1100)

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { BODY_MAX, Flow, problemsOf } from './support/flow.ts'
-import { heldBack, Peer } from './support/peer.ts'
+import { heldBack } from './support/held-back.ts'
+import { Peer } from './support/peer.ts'
 import { Relay, until } from './support/relay.ts'
 
 /** Connections of each lane at least. */
@@ -105,7 +106,7 @@ describe('a lane that dies while receivers do not read', () => {
       ...theirs.map((peer, index) => new Flow(peer, ours[index]!)),
     ]
     for (const { to } of flows) to.socket.pause()
-    await heldBack([...ours, ...theirs], (peer) => flows.find(({ from }) => from === peer)!.send(20, BODY_MAX))
+    await heldBack(relay, [...ours, ...theirs], (peer) => flows.find(({ from }) => from === peer)!.send(20, BODY_MAX))
     return { relay, peers, flows }
   }
 

@@ -1,6 +1,7 @@
 import { describe, test } from 'vitest'
 import { Flow } from './support/flow.ts'
-import { heldBack, Peer } from './support/peer.ts'
+import { heldBack } from './support/held-back.ts'
+import { Peer } from './support/peer.ts'
 import { Relay, until } from './support/relay.ts'
 
 interface Traffic extends AsyncDisposable {
@@ -45,7 +46,7 @@ describe.concurrent('closing the server', () => {
       const senders = flows.map(({ from }) => from)
       for (const { to } of flows) to.socket.pause()
       for (const flow of flows) flow.send(300, 60_000)
-      await heldBack(senders)
+      await heldBack(relay, senders)
       expect(await relay.close()).toBeLessThan(6000)
       for (const { socket } of peers) socket.resume()
       await Promise.all(peers.map(({ closed }) => closed))

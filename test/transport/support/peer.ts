@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { MsrpClient } from '../../support/msrp-client.ts'
-import { password, type Relay, until, username } from './relay.ts'
+import { password, type Relay, username } from './relay.ts'
 
 /** A frame as it came: cheap to make, for volumes that MsrpClient is too careful for. */
 export interface Frame {
@@ -121,31 +121,3 @@ export async function openSocket(relay: Relay): Promise<Socket> {
   socket.on('error', () => {})
   return socket
 }
-
-/**
- * Waits until the relay has taken nothing for a while of what each of these peers writes. Answers how many octets are
- * left in all. `more` may write while a peer has nothing left.
- */
-export async function heldBack(peers: readonly Peer[], more: (peer: Peer) => void = () => {}): Promise<number> {
-  let left = -1
-  let since = performance.now()
-  await until('the senders are held back', () => {
-    const closed = peers.filter(({ isClosed }) => isClosed)
-    if (closed.length > 0) throw new Error(`${closed.length} of ${peers.length} senders were closed, not held back`)
-    for (const peer of peers) if (peer.socket.writableLength === 0) more(peer)
-    const now = unsent(peers)
-    if (Math.abs(now - left) > TRICKLE) {
-      left = now
-      since = performance.now()
-    }
-    return peers.every(({ socket }) => socket.writableLength > 0) && performance.now() - since > 400
-  })
-  return left
-}
-
-/** Octets that these peers have written and the kernel has not taken. */
-export const unsent = (peers: readonly Peer[]): number =>
-  peers.reduce((sum, { socket }) => sum + socket.writableLength, 0)
-
-/** Octets that the kernel may still take of what is held back, when it packs its buffers anew. */
-export const TRICKLE = 65_536

@@ -25,14 +25,23 @@ export interface RelayOptions {
 /** The server under test: a process of its own, so that its memory is its own and clients do not slow it. */
 export class Relay {
   readonly port: number
+  /** Lanes in threads of their own. */
+  readonly workers: number
   readonly #admin: string
   readonly #child: ChildProcess
   readonly #folder: string
   /** What the process wrote to stderr. */
   readonly #log: string[]
 
-  private constructor(child: ChildProcess, folder: string, log: string[], { port, adminUrl }: AnswerTo<'start'>) {
+  private constructor(
+    child: ChildProcess,
+    folder: string,
+    log: string[],
+    workers: number,
+    { port, adminUrl }: AnswerTo<'start'>,
+  ) {
     this.#child = child
+    this.workers = workers
     this.#folder = folder
     this.#log = log
     this.port = port
@@ -55,7 +64,7 @@ export class Relay {
     const log: string[] = []
     child.stderr!.setEncoding('utf8').on('data', (text: string) => log.push(text))
     try {
-      return new Relay(child, folder, log, await answerOf(child, log, 'start'))
+      return new Relay(child, folder, log, workers, await answerOf(child, log, 'start'))
     } catch (error) {
       await rm(folder, { recursive: true, force: true })
       throw error
