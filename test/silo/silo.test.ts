@@ -551,7 +551,7 @@ describe('operators', () => {
 })
 
 describe('the end', () => {
-  test('what was sent may be answered for 2 s; nothing else is sent, kept or touched afterwards', async () => {
+  test('what was sent may be answered for 2 s, and what comes is kept; nothing else is sent, and afterwards nothing touched', async () => {
     const bed = memoryBed()
     await bed.keep('one')
     await bed.keep('two')
@@ -564,14 +564,15 @@ describe('the end', () => {
     })
     await bed.awaited('phone').answer(ok)
     expect([isClosed, bed.pending.length, bed.stored]).toEqual([false, 1, ['two', 'for carol']])
-    expect(await bed.keep('three')).toMatchObject({ kept: false, status: 503 })
+    expect(await bed.keep('three')).toEqual({ kept: true, delivered: false })
     await bed.register(bob, [phone], 1)
     await bed.pass(2_000)
     expect(isClosed).toBe(true)
+    expect(await bed.keep('four')).toMatchObject({ kept: false, status: 503 })
     await bed.awaited('desk').answer(ok)
     expect([bed.sent, bed.stored]).toEqual([
       ['one', 'for carol'],
-      ['two', 'for carol'],
+      ['two', 'for carol', 'three'],
     ])
   })
 })
