@@ -12,7 +12,9 @@ import { startRelay } from './load/relay-process.ts'
 import { failuresOf, mediansOf } from './load/verdict.ts'
 
 const GENERATOR = fileURLToPath(new URL('load/generator.ts', import.meta.url))
-const IDLE_SETTLE_SECONDS = 2
+/** Seconds: by then a garbage collector that has nothing else to do has given back what it can. */
+const IDLE_SETTLE = 30
+const IDLE_SOON = 2
 
 const machine = { node: process.version, cpu_model: cpus()[0]?.model ?? 'unknown' }
 
@@ -61,7 +63,7 @@ const runOnce = async (options: BenchOptions, workers: number): Promise<LoadResu
 
 const runIdle = async (options: BenchOptions, workers: number): Promise<void> => {
   const output = await onRelay(options, workers, (target) =>
-    runGenerator({ idle: { target, sessions: options.idle, settle: IDLE_SETTLE_SECONDS } }),
+    runGenerator({ idle: { target, sessions: options.idle, settle: IDLE_SETTLE, soon: IDLE_SOON } }),
   )
   const result: IdleResult = JSON.parse(output)
   print({ workers: options.connect === null ? workers : null, ...result, ...machine })
@@ -89,6 +91,7 @@ const runAll = async (options: BenchOptions): Promise<boolean> => {
   for (let run = 0; run < options.runs; run++) {
     for (const { workers, name, results } of series) {
       if (options.idle > 0) {
+        if (!options.json) process.stderr.write(`${name}: idle for ${IDLE_SETTLE} s, without sessions and with them\n`)
         await runIdle(options, workers)
         continue
       }

@@ -61,20 +61,22 @@ export interface LoadResult {
 export interface IdleOptions {
   readonly target: Target
   readonly sessions: number
-  /** Seconds to wait before memory is read, before the first session and after the last. */
+  /** Seconds that nothing happens before memory is read: before the first session, and after the last. */
   readonly settle: number
+  /** Seconds after the last session to a first look. */
+  readonly soon: number
 }
 
 export interface IdleResult {
   readonly idle: number
-  /** Before anybody has spoken to the relay, then after some sessions have come and gone, then with all of them. */
-  readonly rss_fresh_mib: number
+  /** Before anybody has spoken to the relay; soon after the last session came; when all of them have long been idle. */
   readonly rss_before_mib: number
+  readonly rss_soon_mib: number
   readonly rss_after_mib: number
-  /** Above the fresh relay. */
+  /** What all of them have added, for each. */
   readonly octets_per_session: number
-  /** Above the one that has had sessions. */
-  readonly octets_per_session_warm: number
+  /** At the first look. */
+  readonly octets_per_session_soon: number
 }
 
 /** What the generator's process reads on its standard input. */

@@ -125,6 +125,23 @@ export class SessionTable {
 
   /** Takes over what lanes have counted since the last look. True if there was anything. */
   refresh(session: Session): boolean {
+    const words = this.#words
+    const at = session.entry >> 2
+    // Nearly all are idle, and are looked at every second: that makes no garbage.
+    const isIdle =
+      Atomics.load(words, at + S_FRAMES_FROM) === 0 &&
+      Atomics.load(words, at + S_FRAMES_TO) === 0 &&
+      Atomics.load(words, at + S_OCTETS_FROM) === 0 &&
+      Atomics.load(words, at + S_OCTETS_TO) === 0
+    return !isIdle && this.#takeOver(session)
+  }
+
+  /** Calls back for each session that is live; it may be closed meanwhile. */
+  each(visit: (session: Session) => void): void {
+    this.#live.forEach(visit)
+  }
+
+  #takeOver(session: Session): boolean {
     const at = session.entry >> 2
     const since = (word: number) => Atomics.exchange(this.#words, at + word, 0) >>> 0
     const from = since(S_FRAMES_FROM)
@@ -134,10 +151,6 @@ export class SessionTable {
     session.octetsFrom += since(S_OCTETS_FROM)
     session.octetsTo += since(S_OCTETS_TO)
     return from + to > 0
-  }
-
-  live(): IterableIterator<Session> {
-    return this.#live.values()
   }
 
   #take(): number {

@@ -57,11 +57,11 @@ export class Transport {
   /** What was accepted before the lanes were there. */
   #early: (() => void)[] | null = []
   #feeds: readonly LaneFeed[] = []
-  // By slot: the connection, and the id the slot had last.
-  readonly #slots: (Connection | undefined)[]
+  readonly #maxConnections: number
+  // By slot, of which there are as many as connections were open at a time: the connection, and the id the slot had last.
+  readonly #slots: (Connection | undefined)[] = []
   readonly #ids: Int32Array
   readonly #freeSlots: ConnectionSlot[] = []
-  #freshSlot = 0
   #count = 0
   #nextLane = 0
   readonly #suspended = new Set<LaneIndex>()
@@ -101,7 +101,7 @@ export class Transport {
     this.#words = new Int32Array(memory.buffer)
     this.#readAddress = map.readBuffer
     this.#readBuffer = new Uint8Array(memory.buffer, map.readBuffer, READ_OCTETS)
-    this.#slots = new Array(map.maxConnections)
+    this.#maxConnections = map.maxConnections
     this.#ids = new Int32Array(map.maxConnections)
     this.#now = clock.now()
     this.#outgoing = new Outgoing({
@@ -135,10 +135,11 @@ export class Transport {
       log: this.#log,
       row: this.#row,
       readBuffer: this.#readBuffer,
-      maxConnections: this.#slots.length,
+      maxConnections: this.#maxConnections,
       accept: (channel, protocol) => {
         if (this.#early === null) this.#accept(channel, index, protocol)
-        else if (this.#early.length < this.#slots.length) this.#early.push(() => this.#accept(channel, index, protocol))
+        else if (this.#early.length < this.#maxConnections)
+          this.#early.push(() => this.#accept(channel, index, protocol))
         else channel.destroy()
       },
     })
@@ -282,7 +283,8 @@ export class Transport {
     const lane = this.#pickLane()
     if (lane === null) return null
     const slot =
-      this.#freeSlots.pop() ?? (this.#freshSlot < this.#slots.length ? (this.#freshSlot++ as ConnectionSlot) : null)
+      this.#freeSlots.pop() ??
+      (this.#slots.length < this.#maxConnections ? (this.#slots.length as ConnectionSlot) : null)
     if (slot === null) return null
     const id = nextConnectionId(slot, this.#ids[slot]!)
     this.#ids[slot] = id
@@ -486,7 +488,10 @@ export class Transport {
   #tick(): void {
     this.#now = this.#clock.now()
     const { idle_timeout, peer_idle_timeout } = this.#config.msrp
-    for (const connection of this.#slots) {
+    // By index, since an iterator makes an object of each: with many connections that would be garbage enough to keep an
+    // idle process from ever giving memory back.
+    for (let slot = 0; slot < this.#slots.length; slot++) {
+      const connection = this.#slots[slot]
       if (connection === undefined || connection.closing) continue
       if (!connection.paused) connection.channel.beat(this.#now)
       const limit = connection.outgoingKey === null ? idle_timeout : peer_idle_timeout

@@ -182,7 +182,9 @@ export class LaneSip {
 
   /** Sends those away who have sent nothing that is SIP for `limitMs`. */
   endProbations(now: number, limitMs: number): void {
-    for (const stream of this.#streams) {
+    // By index, see Transport: this looks at everybody every second.
+    for (let slot = 0; slot < this.#streams.length; slot++) {
+      const stream = this.#streams[slot]
       if (stream === undefined || stream.trusted || stream.dead || stream.way.listener < 0) continue
       if (now - stream.openedAt < limitMs) continue
       stream.dead = true

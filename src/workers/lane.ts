@@ -334,7 +334,7 @@ export class Lane implements LaneFeed {
     if (this.#retry !== null) clearTimeout(this.#retry)
     this.#sources.close()
     this.#sip?.stop()
-    for (const session of [...this.#sessions.live()]) this.#endSession(session, 'sessionsClosed')
+    this.#sessions.each((session) => this.#endSession(session, 'sessionsClosed'))
     this.flush()
   }
 
@@ -448,13 +448,13 @@ export class Lane implements LaneFeed {
     const now = this.#clock.now()
     this.#endProbations(now)
     const progress: Session[] = []
-    for (const session of [...this.#sessions.live()]) {
+    this.#sessions.each((session) => {
       if (now >= session.expiresAt) {
         // the URI dies, the connection may go on.
         this.#stream(session.connection)?.sessions.delete(session)
         this.#endSession(session, 'sessionsExpired')
       } else if (this.#sessions.refresh(session)) progress.push(session)
-    }
+    })
     if (progress.length > 0) {
       this.#port.post({ type: 'session-progress', sessions: progress.map((session) => progressOf(session, false)) })
     }
@@ -465,7 +465,9 @@ export class Lane implements LaneFeed {
   /** a peer that has had no request accepted in time is sent away. */
   #endProbations(now: number): void {
     const limit = this.#config.msrp.first_request_timeout * 1000
-    for (const stream of this.#streams) {
+    // By index, see Transport: this looks at everybody every second.
+    for (let slot = 0; slot < this.#streams.length; slot++) {
+      const stream = this.#streams[slot]
       if (stream === undefined || stream.trusted || stream.closing || stream.listener < 0) continue
       if (now - stream.openedAt >= limit) {
         this.#close(stream, 'probation')
@@ -474,7 +476,8 @@ export class Lane implements LaneFeed {
     }
     this.#sip?.endProbations(now, limit)
     this.#sip?.forgetClosed()
-    for (const [slot, undecided] of this.#undecided.entries()) {
+    for (let slot = 0; slot < this.#undecided.length; slot++) {
+      const undecided = this.#undecided[slot]
       if (undecided === undefined || now - undecided.openedAt < limit) continue
       // It goes on as one that has broken the protocol: what still comes is nobody's.
       this.#undecided[slot] = { ...undecided, openedAt: Number.POSITIVE_INFINITY }
