@@ -35,12 +35,12 @@ export class LaneSilo implements SiloDoor {
     return this.#kept.has(status)
   }
 
-  async keep(request: SipRequest, owner: string, way: Way, sent: boolean): Promise<KeepAnswer> {
+  keep(request: SipRequest, owner: string, way: Way, sent: boolean): Promise<KeepAnswer> {
     const { config, now, keep, isPeer } = this.#options
     const { address, port, transport } = way
     const source = { address, port, transport, trusted: isPeer(way) }
     const made = keepRequestOf(request, owner, { config, templates: this.#templates, now: now(), source }, { sent })
-    return made.ok ? keep(made.value) : { kept: false, ...made.error, retryAfter: null }
+    return made.ok ? keep(made.value) : Promise.resolve({ kept: false, ...made.error, retryAfter: null })
   }
 
   /** The MESSAGE that an order is for. */

@@ -74,6 +74,20 @@ const refusalCounts = {
   unavailable: 'refused_unavailable',
 } as const satisfies Record<PutFailure, SiloCount>
 
+const keptSafe: KeepAnswer = { kept: true, delivered: false }
+const keptAndDelivered: KeepAnswer = { kept: true, delivered: true }
+
+/** What is left to do once a message is on disk. */
+interface Kept {
+  readonly owner: string
+  readonly record: Uint8Array
+  readonly sndTime: number
+  /** There were contacts when it came. */
+  readonly wasThere: boolean
+  /** What its sender is told; null: nothing. */
+  readonly told: Pick<KeepRequest, 'notice' | 'noticeKey' | 'imdn'> | null
+}
+
 /** Owners whose devices are remembered to have been noted today: of others they are looked at once more. */
 const lookedMax = 100_000
 /** Resolution of push waits and of back-off. */
@@ -135,16 +149,23 @@ export class Silo {
   }
 
   /** Keeps a message. Resolves when it is safe, or refused; with push_wait_seconds, when it was delivered or is not soon. */
-  async keep({ message, notice, noticeKey, imdn }: KeepRequest): Promise<KeepAnswer> {
-    if (this.#closed) return refusals.unavailable
-    const { store, clock, count, originate } = this.#options
+  keep({ message, notice, noticeKey, imdn }: KeepRequest): Promise<KeepAnswer> {
+    if (this.#closed) return Promise.resolve(refusals.unavailable)
     const { owner, record, sndTime } = message
     const wasThere = this.#recipients(owner).size > 0
-    const put = await store.put(message)
+    const told = notice === null && imdn === null ? null : { notice, noticeKey, imdn }
+    // Many wait for the disk at a time: nothing else of what was asked stays until then.
+    const kept: Kept = { owner, record, sndTime, wasThere, told }
+    return this.#options.store.put(message).then((put) => this.#put(kept, put))
+  }
+
+  #put(kept: Kept, put: Result<MessageId, PutFailure>): KeepAnswer | Promise<KeepAnswer> {
+    const { clock, count } = this.#options
     if (!put.ok) {
       count(refusalCounts[put.error])
       return refusals[put.error]
     }
+    const { owner, record, sndTime, wasThere, told } = kept
     count('stored_messages')
     const id = put.value
     const isDue = sndTime <= clock.now()
@@ -152,16 +173,21 @@ export class Silo {
     const wait = isDue && this.#isWokenFor(push) ? this.#waitFor(id) : null
     this.#tell.stored({ id, record }, push)
     if (isDue) this.#deliverSoon(owner, wasThere, wait !== null || push.length > 0)
-    const delivered = wait !== null && (await wait)
-    // Whose message has arrived need not hear that it was kept.
-    if (!delivered) {
-      if (notice !== null) this.#notify(notice, noticeKey)
-      if (imdn !== null) {
+    if (wait !== null) return wait.then((delivered) => this.#answer(told, delivered))
+    return this.#answer(told, false)
+  }
+
+  /** Whose message has arrived need not hear that it was kept. */
+  #answer(told: Kept['told'], delivered: boolean): KeepAnswer {
+    if (told !== null && !delivered) {
+      const { count, originate } = this.#options
+      if (told.notice !== null) this.#notify(told.notice, told.noticeKey)
+      if (told.imdn !== null) {
         count('imdns')
-        originate(imdn)
+        originate(told.imdn)
       }
     }
-    return { kept: true, delivered }
+    return delivered ? keptAndDelivered : keptSafe
   }
 
   /** The owner has registered: to be called when the REGISTER has been stored, and answered. */

@@ -10,7 +10,7 @@ import type { Via } from '../parser/sip/values.ts'
 import { readDatagramHead } from '../workers/datagram.ts'
 import { DATAGRAM_HEAD_OCTETS, type Flow } from '../workers/lane-port.ts'
 import type { SipIdentity } from './identity.ts'
-import type { Hop } from './locate.ts'
+import type { Hop, HopTransport } from './locate.ts'
 import { laneOfBranch } from './proxy/branch.ts'
 import { requestCell, responseCell, type SipSender, type Way } from './sender.ts'
 import { isStun, stunAnswer } from './stun.ts'
@@ -217,38 +217,88 @@ export function receivedParams(via: Via, { address, port, transport }: Way): str
 }
 
 /** The way back for the answers to a request (S-22). */
-function answersTo(request: SipRequest, stream: SipStream, { sender, open }: EndpointOptions): Way {
+function answersTo(request: SipRequest, stream: SipStream, options: EndpointOptions): Way {
   const { way } = stream
   const via = request.topVia!
   if (way.reliable) {
-    const { transport, address, connection } = way
+    const { transport } = way
     // S-25: a browser cannot be connected to.
-    if (transport !== 'tcp' && transport !== 'tls') return way
-    const port = via.port ?? (transport === 'tls' ? 5061 : 5060)
-    const again = (octets: Uint8Array) => {
-      const opened = open({ transport, address, port, servername: via.host })
-      if (!(opened instanceof Promise)) return (opened ?? way).send(octets)
-      stream.hold()
-      void opened.then((other) => {
-        // Who has ended its side, and cannot be connected to, may be reading still.
-        ;(other ?? way).send(octets)
-        stream.release()
-      })
-      return true
-    }
-    // Who sends no more has mostly gone altogether: nothing tells that from one that only has nothing more to say.
-    const isOpen = () => connection !== 0 && !stream.ended && sender.isOpen(connection)
-    const { reliable, listener } = way
-    const send = (octets: Uint8Array) => (isOpen() ? way.send(octets) : again(octets))
-    const hold = () => stream.hold()
-    const release = () => stream.release()
-    return { reliable, transport, listener, address, port: way.port, connection, send, hold, release }
+    return transport === 'tcp' || transport === 'tls' ? new WayBack(stream, transport, via, options) : way
   }
+  const { sender } = options
   const maddr = via.params.get('maddr')
   // S-26: an answer must never be multiplied.
   if (maddr && isSingleHost(maddr)) return sender.datagrams(way.listener, maddr, via.port ?? 5060)
   const rport = via.params.has('rport')
   return rport ? way : sender.datagrams(way.listener, way.address, via.port ?? 5060)
+}
+
+/** Back on the connection that a request came by, or, once that is gone, to where its Via says (S-22). */
+class WayBack implements Way {
+  readonly transport: HopTransport
+  readonly #stream: SipStream
+  readonly #host: string
+  readonly #port: number
+  readonly #options: EndpointOptions
+
+  constructor(stream: SipStream, transport: HopTransport, { host, port }: Via, options: EndpointOptions) {
+    this.transport = transport
+    this.#stream = stream
+    this.#host = host
+    this.#port = port ?? (transport === 'tls' ? 5061 : 5060)
+    this.#options = options
+  }
+
+  get reliable(): boolean {
+    return true
+  }
+
+  get listener(): number {
+    return this.#stream.way.listener
+  }
+
+  get address(): string {
+    return this.#stream.way.address
+  }
+
+  get port(): number {
+    return this.#stream.way.port
+  }
+
+  get connection(): ConnectionId | 0 {
+    return this.#stream.way.connection
+  }
+
+  hold(): void {
+    this.#stream.hold()
+  }
+
+  release(): void {
+    this.#stream.release()
+  }
+
+  send(octets: Uint8Array): boolean {
+    const stream = this.#stream
+    const { way } = stream
+    // Who sends no more has mostly gone altogether: nothing tells that from one that only has nothing more to say.
+    const isOpen = way.connection !== 0 && !stream.ended && this.#options.sender.isOpen(way.connection)
+    return isOpen ? way.send(octets) : this.#sendAnew(octets)
+  }
+
+  #sendAnew(octets: Uint8Array): boolean {
+    const stream = this.#stream
+    const { way } = stream
+    const { transport } = this
+    const opened = this.#options.open({ transport, address: way.address, port: this.#port, servername: this.#host })
+    if (!(opened instanceof Promise)) return (opened ?? way).send(octets)
+    stream.hold()
+    void opened.then((other) => {
+      // Who has ended its side, and cannot be connected to, may be reading still.
+      ;(other ?? way).send(octets)
+      stream.release()
+    })
+    return true
+  }
 }
 
 /** An IPv4 address that names one host: no name, no multicast, no broadcast. */

@@ -3,6 +3,7 @@ import { response } from '../parser/sip/encoder.ts'
 import type { SipRequest } from '../parser/sip/message.ts'
 import { answerOf } from '../parser/sip/problem.ts'
 import type { SipUri } from '../parser/sip/uri.ts'
+import type { KeepAnswer } from '../silo/order.ts'
 import type { Contacts } from './contacts.ts'
 import type { RequestReceiver, SipStream } from './endpoint.ts'
 import type { Hops } from './hops.ts'
@@ -232,7 +233,7 @@ export class RequestRoute implements TransactionUser, RequestReceiver {
         best.timedOut ? 'sipProxied:timed_out' : best.unreachable ? 'sipProxied:unreachable' : 'sipProxied:rejected',
       )
       if (!isKept || !door.keeps(best.timedOut || best.unreachable ? 408 : best.status)) return 'send'
-      void this.#keep(server, reader, true)
+      this.#keep(server, reader, true)
       return 'handled'
     }
     const flowNamed = routed.destination.kind === 'flow'
@@ -245,13 +246,20 @@ export class RequestRoute implements TransactionUser, RequestReceiver {
     this.#settle(isUser(uri.user!), (known) => {
       this.#count(known ? 'sipProxied:offline' : 'sipProxied:not_found')
       if (!known) this.#reply(server, 404, 'Not Found')
-      else if (server.request.method === 'MESSAGE') void this.#keep(server, uri, false)
+      else if (server.request.method === 'MESSAGE') this.#keep(server, uri, false)
       else this.#reply(server, 480, 'Temporarily Unavailable')
     })
   }
 
-  async #keep(server: ServerTransaction, uri: SipUri, sent: boolean): Promise<void> {
-    const answer = await this.#options.door.keep(server.request, this.#aor(uri), server.channel as Way, sent)
+  #keep(server: ServerTransaction, uri: SipUri, sent: boolean): void {
+    const { request } = server
+    const kept = this.#options.door.keep(request, this.#aor(uri), server.channel as Way, sent)
+    // Many wait for the disk at a time.
+    request.forget()
+    void kept.then((answer) => this.#kept(server, answer))
+  }
+
+  #kept(server: ServerTransaction, answer: KeepAnswer): void {
     if (!answer.kept) {
       const { status, reason, retryAfter } = answer
       this.#reply(server, status, reason, retryAfter === null ? [] : [['Retry-After', String(retryAfter)]])

@@ -40,7 +40,7 @@ import {
 } from './silo-tables.ts'
 import { Tallies } from './silo-tallies.ts'
 import type { SiloTransaction } from './silo-transaction.ts'
-import { SiloWriter } from './silo-writer.ts'
+import { type Job, SiloWriter } from './silo-writer.ts'
 
 export interface LmdbSiloOptions {
   /** The configured `data_dir`; the messages lie in their own environment, `<data_dir>/silo`. */
@@ -101,6 +101,59 @@ export async function openLmdbSilo(options: LmdbSiloOptions): Promise<SiloStore>
 /** Unreadable: why. */
 type Readable = { readonly message: SiloMessage } | { readonly unreadable: string }
 
+/** What all puts share. */
+interface PutDesk {
+  readonly now: () => number
+  /** Called when it is decided. */
+  readonly done: (owner: string, record: Uint8Array) => void
+}
+
+/** A message on its way to the disk: as many are at a time, it holds nothing that it does not need. */
+class Put implements Job {
+  readonly #owner: string
+  readonly #record: Uint8Array
+  readonly #entry: Entry
+  readonly #desk: PutDesk
+  readonly #resolve: (result: Result<MessageId, PutFailure>) => void
+  readonly #reject: (error: AssertionError) => void
+  #outcome: MessageId | PutFailure = 'unavailable'
+
+  constructor(
+    owner: string,
+    record: Uint8Array,
+    entry: Entry,
+    desk: PutDesk,
+    resolve: (result: Result<MessageId, PutFailure>) => void,
+    reject: (error: AssertionError) => void,
+  ) {
+    this.#owner = owner
+    this.#record = record
+    this.#entry = entry
+    this.#desk = desk
+    this.#resolve = resolve
+    this.#reject = reject
+  }
+
+  plan(transaction: SiloTransaction): boolean {
+    const planned = transaction.put(ownerHashOf(this.#owner), this.#record, this.#entry, this.#desk.now())
+    if (planned === 'later') return false
+    this.#outcome = planned
+    return true
+  }
+
+  settled(stored: boolean): void {
+    this.#desk.done(this.#owner, this.#record)
+    const outcome = this.#outcome
+    if (!stored) this.#resolve(unavailable)
+    else this.#resolve(typeof outcome === 'number' ? { ok: true, value: outcome } : { ok: false, error: outcome })
+  }
+
+  broken(error: AssertionError): void {
+    this.#desk.done(this.#owner, this.#record)
+    this.#reject(error)
+  }
+}
+
 class LmdbSilo implements SiloStore {
   readonly #tables: SiloTables
   readonly #claims: SiloClaims
@@ -111,6 +164,15 @@ class LmdbSilo implements SiloStore {
   readonly #empty = new LruMap<true>(emptyMax)
   #puts = 0
   #putOctets = 0
+  readonly #desk: PutDesk = {
+    now: () => this.#now(),
+    done: (owner, record) => {
+      this.#puts -= 1
+      this.#putOctets -= record.length
+      // Not before it is stored: who looks meanwhile finds nothing.
+      this.#empty.delete(owner)
+    },
+  }
   /** Where the next sweep looks for devices to forget. */
   #devicesAfter = ''
   #closed = false
@@ -133,11 +195,10 @@ class LmdbSilo implements SiloStore {
     })
   }
 
-  async put({ record, owner, srcAddr, expTime, sndTime, octets }: NewMessage): Promise<Result<MessageId, PutFailure>> {
-    if (this.#closed) return unavailable
-    if (this.#isFull(record.length)) return { ok: false, error: 'overloaded' }
+  put({ record, owner, srcAddr, expTime, sndTime, octets }: NewMessage): Promise<Result<MessageId, PutFailure>> {
+    if (this.#closed) return Promise.resolve(unavailable)
+    if (this.#isFull(record.length)) return Promise.resolve(overloaded)
     assert(expTime >= 0 && sndTime >= 0 && octets >= 0, 'times and octets are not negative')
-    const hash = ownerHashOf(owner)
     const entry: Entry = {
       expTime: Math.min(expTime, timeMax),
       sndTime: Math.min(sndTime, timeMax),
@@ -146,16 +207,9 @@ class LmdbSilo implements SiloStore {
     }
     this.#puts += 1
     this.#putOctets += record.length
-    const outcome = await this.#writer.change((transaction) => {
-      const value = transaction.put(hash, record, entry, this.#now())
-      return value === 'later' ? value : { value }
+    return new Promise((resolve, reject) => {
+      this.#writer.add(new Put(owner, record, entry, this.#desk, resolve, reject))
     })
-    this.#puts -= 1
-    this.#putOctets -= record.length
-    // Not before it is stored: who looks meanwhile finds nothing.
-    this.#empty.delete(owner)
-    if (outcome === null) return unavailable
-    return typeof outcome === 'number' ? { ok: true, value: outcome } : { ok: false, error: outcome }
   }
 
   hasMessages(owner: string, now: number): boolean {
@@ -490,6 +544,7 @@ class LmdbSilo implements SiloStore {
 }
 
 const unavailable = { ok: false, error: 'unavailable' } as const
+const overloaded = { ok: false, error: 'overloaded' } as const
 const done = { ok: true, value: undefined } as const
 
 function planSettlement(

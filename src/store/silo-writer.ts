@@ -6,9 +6,10 @@ import type { Tallies } from './silo-tallies.ts'
 import { SiloTransaction } from './silo-transaction.ts'
 
 /** What somebody wants to change. */
-interface Job {
+export interface Job {
   /** Adds it to the transaction. False: only the next one can take it. */
   plan(transaction: SiloTransaction): boolean
+  /** It is on disk, or nothing of it is, which has been told. */
   settled(stored: boolean): void
   /** Our own mistake. */
   broken(error: AssertionError): void
@@ -60,7 +61,7 @@ export class SiloWriter {
   ): Promise<Value | null> {
     return new Promise((resolve, reject) => {
       let value: Value
-      this.#queue.push({
+      this.add({
         plan(transaction) {
           const planned = plan(transaction)
           if (planned === 'later') return false
@@ -70,8 +71,13 @@ export class SiloWriter {
         settled: (stored) => resolve(stored ? value : null),
         broken: reject,
       })
-      this.#writing ??= this.#writeAll()
     })
+  }
+
+  /** Has a job done with others that come at the same time. */
+  add(job: Job): void {
+    this.#queue.push(job)
+    this.#writing ??= this.#writeAll()
   }
 
   /** Resolves when nothing waits to be written. */

@@ -58,6 +58,8 @@ export interface SipRequest extends MessageBase {
   readonly topViaParams: string
   /** Notes where it has come from (S-21): `;name=value…`. Its top Via is well formed. */
   noteTopViaParams(params: string): void
+  /** Lets go of what has been decoded, for who keeps the request for long: it is decoded anew when it is asked for. */
+  forget(): void
 }
 
 export interface SipResponse extends MessageBase {

@@ -174,6 +174,18 @@ abstract class MessageView {
     return this.octets.subarray(this.index[SI_HEAD_END]!)
   }
 
+  forget(): void {
+    this.#ascii = undefined
+    this.#callId = undefined
+    this.#cseq = undefined
+    this.#from = undefined
+    this.#to = undefined
+    this.#topVia = undefined
+    this.#vias = undefined
+    this.#contacts = undefined
+    this.#routes = undefined
+  }
+
   header(name: HeaderName): string | null {
     const id = headerId(name)
     if (id !== SIP_H_OTHER) return this.firstOf(id)
@@ -299,14 +311,18 @@ abstract class MessageView {
 class RequestView extends MessageView implements SipRequest {
   readonly kind = 'request'
   readonly method: string
-  readonly requestUri: string
+  #requestUri: string | undefined
   #uri: SipUri | null | undefined
   #topViaParams = ''
 
   constructor(octets: Buffer, index: readonly number[]) {
     super(octets, index)
     this.method = sameMethod(this.text(0, index[SI_METHOD_LENGTH]!))
-    this.requestUri = this.text(index[SI_URI]!, index[SI_URI_LENGTH]!)
+  }
+
+  get requestUri(): string {
+    this.#requestUri ??= this.text(this.index[SI_URI]!, this.index[SI_URI_LENGTH]!)
+    return this.#requestUri
   }
 
   get uri(): SipUri | null {
@@ -320,6 +336,12 @@ class RequestView extends MessageView implements SipRequest {
 
   noteTopViaParams(params: string): void {
     this.#topViaParams = params
+  }
+
+  override forget(): void {
+    super.forget()
+    this.#requestUri = undefined
+    this.#uri = undefined
   }
 
   protected override findProblem(): SipProblem | null {
