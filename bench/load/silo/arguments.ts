@@ -18,7 +18,7 @@ export const USAGE = `npm run bench:silo -- [options]
   --data-dir DIR         keep stores that have been filled there, and use those that are there
   --workers LIST         one run for each value of \`workers\`, e.g. 0,1 (0,1)
   --seconds S            measured time of each run of store (5)
-  --warmup S             time before it (1)
+  --warmup S             time before it (1); with any, a round of dump before those that are measured
   --runs N               repeat everything, and add a line of medians (1)
   --json                 lines of JSON only, nothing readable on stderr
 `
@@ -95,7 +95,7 @@ export const siloBenchOptions = (argv: readonly string[]): SiloBenchOptions => {
       seconds: numberIn('seconds', values.seconds, 0.1, 900, false),
       readers: numberIn('readers', values.readers, 1, 1000),
       messages: numberIn('messages', values.messages, 1, 10_000),
-      rounds: numberIn('rounds', values.rounds, 1, READERS_MAX / Number(values.readers)),
+      rounds: numberIn('rounds', values.rounds, 1, READERS_MAX / Number(values.readers) - 1),
       drainMs: DRAIN_MS,
     },
     // From few to many: each is made of the one before.

@@ -88,13 +88,19 @@ class Load {
     return this.#result('store', window, before, after, lost, latency)
   }
 
-  /** Readers come back, all of a round at once; what they take was stored before, which is not measured. */
+  /**
+   * Readers come back, all of a round at once; what they take was stored before, which is not measured. Nor is the first
+   * round, unless there is to be no warm-up.
+   */
   async dump(): Promise<SiloLoadResult> {
-    const { readers, messages, rounds } = this.#options
+    const { readers, messages } = this.#options
+    const warmupRounds = this.#options.warmup > 0 ? 1 : 0
+    const rounds = warmupRounds + this.#options.rounds
     this.tally = new SiloTally()
     const spans: { readonly before: Measurement; readonly after: Measurement }[] = []
     let lost = 0
     for (let round = 0; round < rounds; round++) {
+      if (round === warmupRounds) this.tally.latency.reset()
       const indices = Array.from({ length: readers }, (_, i) => round * readers + i)
       await this.#storeFor(
         indices.map((index) => readerName('dump', index)),
@@ -105,7 +111,7 @@ class Load {
       const before = this.#measure()
       await Promise.all(crowd.readers.map((reader) => reader.register()))
       await this.#completed(crowd, readers * messages)
-      spans.push({ before, after: this.#measure() })
+      if (round >= warmupRounds) spans.push({ before, after: this.#measure() })
       lost += crowd.missing()
       crowd.close()
     }

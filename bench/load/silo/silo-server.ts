@@ -27,7 +27,7 @@ export const startSiloServer = async (
   const port = await freePort()
   const names = [
     ...Array.from({ length: users }, (_, index) => awayName(index)),
-    ...Array.from({ length: readers * rounds }, (_, index) => readerName('dump', index)),
+    ...Array.from({ length: readers * (rounds + 1) }, (_, index) => readerName('dump', index)),
     ...Array.from({ length: readers }, (_, index) => readerName('reminders', index)),
   ]
   const usersFile = join(dataDir, 'users.jsonl')
