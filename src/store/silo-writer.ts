@@ -27,9 +27,9 @@ export interface SiloWriterOptions {
 
 /**
  * Changes of one transaction: one takes some 10 µs of this thread, during which it serves no socket. Larger transactions
- * would not be written any faster.
+ * would hardly be written any faster, and lanes would have nothing to do while all that they had is being written.
  */
-const transactionChangesMax = 500
+const transactionChangesMax = 300
 
 /**
  * Changes wait in one queue and are stored by one transaction after the other; all that comes while one is being written
