@@ -8,6 +8,8 @@ import { fileURLToPath } from 'node:url'
 import { SilopathError } from '../../src/errors.ts'
 
 const CLI = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
+/** What `npm start` gives. */
+const ENGINE_FLAGS = ['--max-semi-space-size=4', '--no-parallel-scavenge', '--no-maglev-destroy-on-background']
 const READY_WITHIN_MS = 20_000
 const STOPPED_WITHIN_MS = 10_000
 
@@ -33,8 +35,7 @@ export interface LaunchedServer {
  * @param environment variables on top of our own
  */
 export const launchServer = (config: string, environment: NodeJS.ProcessEnv = {}): LaunchedServer => {
-  // The flag that `npm start` gives.
-  const args = ['--max-semi-space-size=4', CLI, 'run', '--config', config]
+  const args = [...ENGINE_FLAGS, CLI, 'run', '--config', config]
   const child = spawn(process.execPath, args, {
     stdio: ['ignore', 'pipe', 'inherit'],
     env: { ...process.env, ...environment },

@@ -51,7 +51,7 @@ export class FailedTexts {
     const octets = record[R_BODY_LENGTH]!
     if (from === 0 || record[R_KIND] !== KIND_SEND || record[R_HAS_BODY] === 0 || record[R_TO_COUNT]! < 3) return false
     if (octets === 0 || octets > this.#octetsMax || this.#waitingOctets + octets > waitingOctetsMax) return false
-    const sender = [...stream.sessions].find(({ entry }) => entry === from)
+    const sender = stream.sessions.find(({ entry }) => entry === from)
     const frame = this.#frame.attach()
     try {
       const contentType = frame.header('Content-Type')

@@ -267,9 +267,8 @@ export class Relay implements FrameHandler<MsrpConnection> {
     const now = this.#context.clock.now()
     this.#row[C.parseErrorFirst + this.#record[R_ERROR]! - 1]! += 1
     if (mayAnswerMalformed(this.#record)) this.#reply(stream, 400, 'Bad Request', [])
-    const recent = stream.malformedAt
-    recent.push(now)
-    if (recent.length > MALFORMED_IN_MINUTE_MAX) recent.shift()
+    const recent = [...stream.malformedAt, now].slice(-MALFORMED_IN_MINUTE_MAX)
+    stream.malformedAt = recent
     const inMinute = recent.length === MALFORMED_IN_MINUTE_MAX && now - recent[0]! < 60_000
     if (++stream.malformedInRow < MALFORMED_IN_ROW_MAX && !inMinute) return TAKEN
     this.#context.services.close(stream, 'malformed')
@@ -335,7 +334,7 @@ export class Relay implements FrameHandler<MsrpConnection> {
       this.#count('authForbidden')
       return { ok: false, error: { reason: 'too-many-sessions' } }
     }
-    stream.sessions.add(session)
+    stream.bind(session)
     this.#count('authAccepted')
     this.#count('sessionsOpened')
     port.post({

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import type { CloseReason, StreamTransport } from '../workers/lane-port.ts'
-import { writeDirectly } from './direct-write.ts'
+import { type Writer, writeDirectly } from './direct-write.ts'
 import type { Reading } from './socket.ts'
 
 /** Why a connection is ended by us: because its lane says so, or for one of these. */
@@ -30,10 +30,10 @@ export interface Channel {
   /** Begins to read. Nothing is read before, nor told. */
   start(events: ChannelEvents): void
   /**
-   * Sends octets, which must stay as they are until `written` has been called or this has returned true: then nothing
-   * waits here, neither these octets nor any before them.
+   * Sends octets, which must stay as they are until the writer has been told that they are written, or this has returned
+   * true: then nothing waits here, neither these octets nor any before them.
    */
-  write(octets: Buffer, written: () => void): boolean
+  write(octets: Buffer, writer: Writer): boolean
   pause(): void
   resume(): void
   /** Ends our side after everything that has been written. */
@@ -97,12 +97,12 @@ export class StreamChannel implements Channel {
     socket.resume()
   }
 
-  write(octets: Buffer, written: () => void): boolean {
+  write(octets: Buffer, writer: Writer): boolean {
     const socket = this.#socket
-    switch (writeDirectly(socket, octets, written)) {
+    switch (writeDirectly(socket, octets, writer)) {
       case 'left':
-        // `written` is for what did not leave at once.
-        written()
+        // Told by writeDirectly is only what did not leave at once.
+        writer.written()
         return true
       case 'queued':
         return false
@@ -110,7 +110,7 @@ export class StreamChannel implements Channel {
         socket.destroy()
         return false
       case 'ordinary':
-        socket.write(octets, written)
+        socket.write(octets, () => writer.written())
         return socket.writableLength === 0
     }
   }

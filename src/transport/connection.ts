@@ -1,6 +1,7 @@
 import { formatEndpoint } from '../config/address.ts'
 import type { Address, ConnectionId, LaneIndex } from '../ids.ts'
 import type { Channel, ChannelEvents } from './channel.ts'
+import type { Writer } from './direct-write.ts'
 
 /** What a connection tells the one who keeps it: one for all of them, so that each takes no memory for it. */
 export interface ConnectionKeeper {
@@ -12,12 +13,15 @@ export interface ConnectionKeeper {
   release(connection: Connection, segment: Address): void
 }
 
+/** What all connections hold that hold nothing. */
+const none = Object.freeze([] as Buffer[]) as Buffer[]
+
 /**
  * One channel and what is on its way through it. It ends in steps, each with its flag: `closing`, nothing more is read;
  * `closedToLane`, the lane has been told; `gone`, the socket is closed; `released`, the lane has forgotten it. Only a
  * connection that is gone and released gives its slot back.
  */
-export class Connection implements ChannelEvents {
+export class Connection implements ChannelEvents, Writer {
   readonly id: ConnectionId
   readonly lane: LaneIndex
   readonly channel: Channel
@@ -31,7 +35,7 @@ export class Connection implements ChannelEvents {
    * What has been read and not given to the lane, oldest first: what found no room on the way, and messages that a
    * WebSocket had read already when it was paused. Together less than two reads.
    */
-  held: Buffer[] = []
+  held: Buffer[] = none
   /** It will try again soon to give away what it holds. */
   retrying = false
   closing = false
@@ -46,7 +50,6 @@ export class Connection implements ChannelEvents {
   #pending: Address[] = []
   /** Callbacks still to come for writes whose segments have been given back. */
   #settled = 0
-  readonly #onWritten: () => void
 
   constructor(id: ConnectionId, lane: LaneIndex, channel: Channel, now: number, keeper: ConnectionKeeper) {
     this.id = id
@@ -55,17 +58,26 @@ export class Connection implements ChannelEvents {
     this.peer = formatEndpoint({ host: channel.address, port: channel.port })
     this.usedAt = now
     this.#keeper = keeper
-    this.#onWritten = () => this.#written()
   }
 
   get writable(): boolean {
     return !this.closing && !this.gone && this.channel.writable
   }
 
+  hold(octets: Buffer): void {
+    if (this.held.length === 0) this.held = [octets]
+    else this.held.push(octets)
+  }
+
+  putBack(octets: Buffer): void {
+    if (this.held.length === 0) this.held = [octets]
+    else this.held.unshift(octets)
+  }
+
   /** Sends octets that lie in a segment. Nearly always they have left when this returns. */
   write(octets: Buffer, segment: Address): void {
     this.#pending.push(segment)
-    if (this.channel.write(octets, this.#onWritten)) {
+    if (this.channel.write(octets, this)) {
       this.#settled += this.#pending.length
       this.releaseAll()
     }
@@ -106,7 +118,7 @@ export class Connection implements ChannelEvents {
     this.#keeper.gone(this)
   }
 
-  #written(): void {
+  written(): void {
     if (this.#settled > 0) {
       this.#settled--
       return

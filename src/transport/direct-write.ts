@@ -5,6 +5,12 @@ interface Handle {
   writeBuffer(request: WriteRequest, octets: Uint8Array): number
 }
 
+/** Who has octets written. */
+export interface Writer {
+  /** The oldest of them that it had not been told of have left, or never will. */
+  written(): void
+}
+
 interface WriteRequest {
   /** `status` below 0: the write has failed. */
   oncomplete: ((status: number) => void) | null
@@ -49,9 +55,9 @@ export type DirectWrite = 'left' | 'queued' | 'failed' | 'ordinary'
 /**
  * Writes to a socket past its stream, whose bookkeeping costs more than all that a relay does with a short frame. For a
  * socket that is writable and that nothing waits in the stream of. Ending the stream sends what was queued here first.
- * @param done is called, unless all left at once, when the octets have left or never will
+ * @param writer is told, unless all left at once, when the octets have left or never will
  */
-export function writeDirectly(socket: Socket, octets: Uint8Array, done: () => void): DirectWrite {
+export function writeDirectly(socket: Socket, octets: Uint8Array, writer: Writer): DirectWrite {
   const handle = (socket as unknown as { _handle: unknown })._handle
   if (binding === null || socket.writableLength > 0 || !(handle instanceof binding.TCP)) return 'ordinary'
   const request = spare ?? new binding.WriteWrap()
@@ -59,7 +65,7 @@ export function writeDirectly(socket: Socket, octets: Uint8Array, done: () => vo
   request.octets = octets
   request.oncomplete = (status) => {
     if (status < 0) socket.destroy()
-    done()
+    writer.written()
   }
   if (handle.writeBuffer(request, octets) !== 0) return 'failed'
   if (binding.streamBaseState[binding.kLastWriteWasAsync] !== 0) return 'queued'

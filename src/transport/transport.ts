@@ -337,7 +337,7 @@ export class Transport {
     this.#row[READ_OCTETS_TOTAL]! += octets
     if (connection.closing || connection.closedToLane) return
     // A WebSocket that is paused still tells the messages it had read.
-    if (connection.paused) connection.held.push(Buffer.from(this.#readBuffer.subarray(0, octets)))
+    if (connection.paused) connection.hold(Buffer.from(this.#readBuffer.subarray(0, octets)))
     else this.#deliver(connection, octets)
   }
 
@@ -348,7 +348,7 @@ export class Transport {
     const address = this.#readAddress
     if (!(channel.framed ? feed.message(id, address, octets) : feed.data(id, address, octets))) {
       // No room on the way to the lane: what has been read is kept, and nothing more is read until it is taken.
-      connection.held.unshift(Buffer.from(this.#readBuffer.subarray(0, octets)))
+      connection.putBack(Buffer.from(this.#readBuffer.subarray(0, octets)))
       this.#pause(connection)
       connection.retrying = true
       setTimeout(() => this.#retry(connection), 1)

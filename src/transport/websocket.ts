@@ -5,6 +5,7 @@ import type { Duplex } from 'node:stream'
 import { type WebSocket, WebSocketServer } from 'ws'
 import type { Protocol } from '../config/address.ts'
 import { bareAddress, type Channel, type ChannelEvents, type EndReason } from './channel.ts'
+import type { Writer } from './direct-write.ts'
 
 /** After so long without a sign of life a peer is pinged, and after as long again it is given up (W-8), milliseconds. */
 export const PING_MS = 30_000
@@ -80,9 +81,9 @@ export class WebSocketChannel implements Channel {
     socket.resume()
   }
 
-  write(octets: Buffer, written: () => void): boolean {
+  write(octets: Buffer, writer: Writer): boolean {
     // W-2: MSRP is binary. SIP may be either (S-25), and browsers expect text, which must be UTF-8.
-    this.#socket.send(octets, this.#protocol === 'sip' && isUtf8(octets) ? text : binary, written)
+    this.#socket.send(octets, this.#protocol === 'sip' && isUtf8(octets) ? text : binary, () => writer.written())
     return this.#socket.bufferedAmount === 0
   }
 

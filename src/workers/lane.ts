@@ -451,7 +451,7 @@ export class Lane implements LaneFeed {
     this.#sessions.each((session) => {
       if (now >= session.expiresAt) {
         // the URI dies, the connection may go on.
-        this.#stream(session.connection)?.sessions.delete(session)
+        this.#stream(session.connection)?.unbind(session)
         this.#endSession(session, 'sessionsExpired')
       } else if (this.#sessions.refresh(session)) progress.push(session)
     })

@@ -69,6 +69,9 @@ const SWALLOW = 3
 const BACKLOG = 4
 const DEAD = 5
 
+/** The backlog of all streams that have none. */
+const none = Object.freeze([] as Uint8Array[]) as Uint8Array[]
+
 /**
  * Between reads a stream is in one of these phases:
  * - IDLE: nothing is kept; the next octet begins a frame.
@@ -93,7 +96,7 @@ export class ReaderState {
   /** Octets of body thrown away. */
   swallowed = 0
   /** BACKLOG: the octets, in order. */
-  backlog: Uint8Array[] = []
+  backlog: Uint8Array[] = none
   backlogLength = 0
   /** Octets of CRLF pairs skipped since the last frame. */
   strays = 0
@@ -165,7 +168,7 @@ export class MsrpReader<Stream extends ReaderState> {
       this.#octets.set(piece, end)
       end += piece.length
     }
-    stream.backlog = []
+    stream.backlog = none
     stream.backlogLength = 0
     stream.phase = IDLE
     this.#readInPlace(stream, this.#work, end)
@@ -185,7 +188,7 @@ export class MsrpReader<Stream extends ReaderState> {
   /** Reads nothing more of the stream and gives its memory back. */
   forget(stream: Stream): void {
     this.#release(stream)
-    stream.backlog = []
+    stream.backlog = none
     stream.backlogLength = 0
     stream.phase = DEAD
   }
@@ -448,6 +451,7 @@ export class MsrpReader<Stream extends ReaderState> {
 
   #stash(stream: Stream, start: number, end: number): void {
     if (start === end) return
+    if (stream.backlogLength === 0) stream.backlog = []
     stream.backlog.push(this.#octets.slice(start, end))
     stream.backlogLength += end - start
   }
