@@ -7,6 +7,7 @@ import { LruMap } from '../lru.ts'
 import { commitErrorOf, environmentOptions, messageOf, refuseForeignFile } from './lmdb-environment.ts'
 import { type HeldClaim, SiloClaims } from './silo-claims.ts'
 import { refuseTruncatedFile } from './silo-file.ts'
+import { Put, type PutDesk } from './silo-put.ts'
 import { decodeRecord } from './silo-record.ts'
 import {
   type Claim,
@@ -40,7 +41,7 @@ import {
 } from './silo-tables.ts'
 import { Tallies } from './silo-tallies.ts'
 import type { SiloTransaction } from './silo-transaction.ts'
-import { type Job, SiloWriter } from './silo-writer.ts'
+import { SiloWriter } from './silo-writer.ts'
 
 export interface LmdbSiloOptions {
   /** The configured `data_dir`; the messages lie in their own environment, `<data_dir>/silo`. */
@@ -100,59 +101,6 @@ export async function openLmdbSilo(options: LmdbSiloOptions): Promise<SiloStore>
 
 /** Unreadable: why. */
 type Readable = { readonly message: SiloMessage } | { readonly unreadable: string }
-
-/** What all puts share. */
-interface PutDesk {
-  readonly now: () => number
-  /** Called when it is decided. */
-  readonly done: (owner: string, record: Uint8Array) => void
-}
-
-/** A message on its way to the disk: as many are at a time, it holds nothing that it does not need. */
-class Put implements Job {
-  readonly #owner: string
-  readonly #record: Uint8Array
-  readonly #entry: Entry
-  readonly #desk: PutDesk
-  readonly #resolve: (result: Result<MessageId, PutFailure>) => void
-  readonly #reject: (error: AssertionError) => void
-  #outcome: MessageId | PutFailure = 'unavailable'
-
-  constructor(
-    owner: string,
-    record: Uint8Array,
-    entry: Entry,
-    desk: PutDesk,
-    resolve: (result: Result<MessageId, PutFailure>) => void,
-    reject: (error: AssertionError) => void,
-  ) {
-    this.#owner = owner
-    this.#record = record
-    this.#entry = entry
-    this.#desk = desk
-    this.#resolve = resolve
-    this.#reject = reject
-  }
-
-  plan(transaction: SiloTransaction): boolean {
-    const planned = transaction.put(ownerHashOf(this.#owner), this.#record, this.#entry, this.#desk.now())
-    if (planned === 'later') return false
-    this.#outcome = planned
-    return true
-  }
-
-  settled(stored: boolean): void {
-    this.#desk.done(this.#owner, this.#record)
-    const outcome = this.#outcome
-    if (!stored) this.#resolve(unavailable)
-    else this.#resolve(typeof outcome === 'number' ? { ok: true, value: outcome } : { ok: false, error: outcome })
-  }
-
-  broken(error: AssertionError): void {
-    this.#desk.done(this.#owner, this.#record)
-    this.#reject(error)
-  }
-}
 
 class LmdbSilo implements SiloStore {
   readonly #tables: SiloTables
