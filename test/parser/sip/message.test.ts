@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { answerOf, sipProblems } from '../../../src/parser/sip/problem.ts'
 import { parseNameAddr, parseVia, quote } from '../../../src/parser/sip/values.ts'
 import { parseSip, parseSipRequest } from '../../support/sip-parser.ts'
+import { snapshotOf } from '../../support/sip-snapshot.ts'
 
 const lines = [
   'MESSAGE sip:bob@b.test SIP/2.0',
@@ -157,4 +158,19 @@ test('a text is quoted so that it is read as it was', () => {
   for (const text of ['', 'a', 'a "b" \\c', ',;<>', '\u0000']) {
     expect(parseNameAddr(`${quote(text)} <sip:a@b.test>`)?.displayName).toBe(text)
   }
+})
+
+test('a request that has forgotten what was decoded of it says the same again, and what was noted (S-21)', () => {
+  const text = build(
+    ['Contact: <sip:alice@192.0.2.1>', 'Route: <sip:p.test;lr>', 'Date: Sun, 22 Nov 2026 10:00:00 GMT'],
+    'hällo',
+  )
+  const request = parseSipRequest(text)
+  request.noteTopViaParams(';received=192.0.2.7')
+  const { from, topVia } = request
+  const before = snapshotOf(request)
+  request.forget()
+  expect(snapshotOf(request)).toEqual(before)
+  expect(request.topViaParams).toBe(';received=192.0.2.7')
+  expect([request.from === from, request.topVia === topVia]).toEqual([false, false])
 })
