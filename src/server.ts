@@ -280,7 +280,7 @@ export async function startServer(config: Config, options: ServerOptions): Promi
       readiness = 'draining'
       stopMeasuring()
       stopSweeping()
-      // Nothing that is waited for below keeps a process alive, least of all what never comes.
+      // What is waited for below need not keep a process alive, least of all what never comes.
       const alive = setInterval(() => {}, 60_000)
       await sip?.settle()
       await transport.close()
