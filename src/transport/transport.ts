@@ -20,6 +20,8 @@ export type { Listener }
 
 /** How long a closing connection may take to send what is left, milliseconds. */
 const LINGER_MS = 5000
+/** How long after a lane had no room for octets they are offered once more, milliseconds: far less than it needs for a full ring. */
+const RETRY_MS = 1
 /** Below this, lanes that wait for a receiver are told to go on. */
 const QUEUE_LOW = QUEUE_MAX / 2
 
@@ -66,6 +68,9 @@ export class Transport {
   #nextLane = 0
   readonly #suspended = new Set<LaneIndex>()
   readonly #outgoing: Outgoing
+  /** What they have read found no room on the way to their lanes; the first have waited longest. */
+  #stalled: Connection[] = []
+  #retryTimer: NodeJS.Timeout | null = null
   readonly #drained = new Map<LaneIndex, Set<ConnectionId>>()
   #telling = false
   #closed = false
@@ -351,7 +356,8 @@ export class Transport {
       connection.putBack(Buffer.from(this.#readBuffer.subarray(0, octets)))
       this.#pause(connection)
       connection.retrying = true
-      setTimeout(() => this.#retry(connection), 1)
+      this.#stalled.push(connection)
+      this.#retryTimer ??= setTimeout(this.#retry, RETRY_MS)
       return
     }
     feed.flush()
@@ -363,9 +369,22 @@ export class Transport {
     if (this.#connections.owed(id, connection.delivered) < INPUT_WINDOW) this.#unpause(connection)
   }
 
-  #retry(connection: Connection): void {
-    connection.retrying = false
-    if (!connection.gone) this.#unpause(connection)
+  /** Tries once more to give away what found no room, of each lane until there is none again. */
+  readonly #retry = (): void => {
+    this.#retryTimer = null
+    const stalled = this.#stalled
+    this.#stalled = []
+    let full = 0
+    for (const connection of stalled) {
+      if (!connection.retrying || connection.gone) continue
+      if ((full & (1 << connection.lane)) === 0) {
+        connection.retrying = false
+        this.#unpause(connection)
+        // It has gone to the end of those that wait.
+        if (connection.retrying) full |= 1 << connection.lane
+      } else this.#stalled.push(connection)
+    }
+    if (this.#stalled.length > 0) this.#retryTimer ??= setTimeout(this.#retry, RETRY_MS)
   }
 
   #pause(connection: Connection): void {

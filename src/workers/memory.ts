@@ -80,6 +80,11 @@ export interface MemoryMap extends MemorySizes {
 
 /** Octets of the ring of input octets of each lane. */
 export const INPUT_OCTETS = 4 << 20
+/**
+ * A lane gives input back, and sends what it has made, when it has worked off as much: the primary goes on meanwhile, and
+ * both find in the processor's caches what they need.
+ */
+export const BATCH_OCTETS = 256 << 10
 
 // Words of a control block.
 /** 1 while something was announced since the owner last looked: see Doorbell. */

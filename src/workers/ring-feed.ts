@@ -2,7 +2,14 @@ import assert from 'node:assert/strict'
 import type { Address, ConnectionId } from '../ids.ts'
 import { Flows } from './flows.ts'
 import type { Flow, LaneFeed, PrimaryMessage } from './lane-port.ts'
-import { CONTROL_HANDED, CONTROL_INPUT_READ, INPUT_OCTETS, type LaneMemory, type MemoryMap } from './memory.ts'
+import {
+  BATCH_OCTETS,
+  CONTROL_HANDED,
+  CONTROL_INPUT_READ,
+  INPUT_OCTETS,
+  type LaneMemory,
+  type MemoryMap,
+} from './memory.ts'
 import { OctetRing, RingProducer } from './ring.ts'
 
 // Kinds of records on the way to a lane.
@@ -15,9 +22,6 @@ export const IN_STOP = 6
 export const IN_MESSAGE = 7
 export const IN_DATAGRAM = 8
 export const IN_HANDED = 9
-
-/** As many octets are not left waiting for the end of the turn: the lane works on them while more are read. */
-const WAKE_OCTETS = INPUT_OCTETS / 4
 
 /** Records waiting in the rings to and from a lane, and how many fit. */
 export interface RingOccupancy {
@@ -134,7 +138,8 @@ export class RingFeed implements LaneFeed {
 
   flush(): void {
     if (!this.#ring.publish()) return
-    if (this.#carried >= WAKE_OCTETS) this.#wake()
+    // The lane works on a batch while more is read.
+    if (this.#carried >= BATCH_OCTETS) this.#wake()
     else if (!this.#wakingSoon) {
       this.#wakingSoon = true
       setImmediate(this.#wakeAtEndOfTurn)

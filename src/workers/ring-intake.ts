@@ -1,7 +1,7 @@
 import type { Address, ConnectionId } from '../ids.ts'
 import { Flows } from './flows.ts'
 import type { LaneFeed } from './lane-port.ts'
-import { CONTROL_HANDED, CONTROL_INPUT_READ, type LaneMemory, type MemoryMap } from './memory.ts'
+import { BATCH_OCTETS, CONTROL_HANDED, CONTROL_INPUT_READ, type LaneMemory, type MemoryMap } from './memory.ts'
 import { RingConsumer } from './ring.ts'
 import {
   IN_ANSWERED,
@@ -25,6 +25,8 @@ export class RingIntake {
   readonly #handedSeen: number
   /** End of the input octets that have been read, until the primary has been told; 0: it knows. */
   #read = 0
+  /** Octets of the batch so far. */
+  #taken = 0
   #stopped = false
 
   constructor(memory: WebAssembly.Memory, map: MemoryMap, place: LaneMemory, lane: LaneFeed) {
@@ -43,7 +45,8 @@ export class RingIntake {
 
   /** Works off a batch of what is there; false if nothing was. */
   drain(): boolean {
-    if (this.#ring.drain(this.#take) === 0) return false
+    this.#taken = 0
+    if (this.#ring.drain(this.#take, this.#enough) === 0) return false
     if (this.#read !== 0) {
       Atomics.store(this.#words, this.#inputRead, this.#read)
       this.#read = 0
@@ -52,8 +55,11 @@ export class RingIntake {
     return true
   }
 
+  readonly #enough = () => this.#taken >= BATCH_OCTETS
+
   readonly #take = (kind: number, connection: number, address: number, length: number): void => {
     const lane = this.#lane
+    this.#taken += length
     switch (kind) {
       case IN_DATA:
         lane.data(connection as ConnectionId, address as Address, length)

@@ -92,15 +92,23 @@ export class RingConsumer {
     this.#head = Atomics.load(words, this.#control)
   }
 
-  /** Calls `take` for published records, RING_BATCH at the most, then gives their room back. Returns their number. */
-  drain(take: (kind: number, connection: number, address: number, length: number) => void): number {
+  /**
+   * Calls `take` for published records, RING_BATCH at the most, and no more once `enough` says so after one; then gives
+   * their room back. Returns their number.
+   */
+  drain(
+    take: (kind: number, connection: number, address: number, length: number) => void,
+    enough?: () => boolean,
+  ): number {
     const words = this.#words
     const tail = Atomics.load(words, this.#control + TAIL_WORD)
-    const count = Math.min((tail - this.#head) | 0, RING_BATCH)
-    if (count === 0) return 0
-    for (let i = 0; i < count; i++) {
-      const at = this.#records + (((this.#head + i) & this.#mask) << 2)
+    const most = Math.min((tail - this.#head) | 0, RING_BATCH)
+    if (most === 0) return 0
+    let count = 0
+    while (count < most) {
+      const at = this.#records + (((this.#head + count++) & this.#mask) << 2)
       take(words[at]!, words[at + 1]!, words[at + 2]!, words[at + 3]!)
+      if (enough?.()) break
     }
     this.#head = (this.#head + count) | 0
     Atomics.store(words, this.#control, this.#head)

@@ -125,13 +125,13 @@ test('empty datagrams are ignored; what finds no room is dropped and counted', a
   send('')
   send('kept')
   await eventually(() => lanes[0]!.datagrams.length).toBe(1)
-  lanes[0]!.full = true
+  lanes[0]!.room = 0
   send('dropped')
   await eventually(() => primary.count('datagramsDropped')).toBe(1)
   // The largest that IP carries has no room behind its head.
   send('x'.repeat(65_507))
   await eventually(() => primary.count('datagramsDropped')).toBe(2)
-  lanes[0]!.full = false
+  lanes[0]!.room = Number.POSITIVE_INFINITY
   send('kept too')
   await eventually(() => lanes[0]!.datagrams.map(({ text }) => text)).toEqual(['kept', 'kept too'])
   expect(primary.count('datagramsReceived')).toBe(4)

@@ -184,11 +184,11 @@ test('messages that were read before a pause wait in order, and none is lost', a
   const [lane] = primary.lanes as [(typeof primary.lanes)[0]]
   const socket = await open(primary.listeners[0]!.port)
   const sent = Array.from({ length: 500 }, (_, i) => `${i}`)
-  lane.full = true
+  lane.room = 0
   for (const one of sent) socket.send(one)
   await eventually(() => primary.count('readsPaused')).toBe(1)
   expect(lane.received).toEqual([])
-  lane.full = false
+  lane.room = Number.POSITIVE_INFINITY
   await eventually(() => lane.received.map(({ text }) => text)).toEqual(sent)
   expect(primary.count('readsPaused')).toBe(0)
 

@@ -56,6 +56,20 @@ describe('ring of records', () => {
     expect([...rooms, producer.room]).toEqual([0, 0, 0, 0, 4])
   })
 
+  test('a batch ends with the record after which the consumer has enough; the rest waits, and its room stays taken', () => {
+    const { producer, consumer, drain } = newRing(8)
+    for (let n = 0; n < 6; n++) producer.push(...entry(n))
+    producer.publish()
+    const taken: Entry[] = []
+    const count = consumer.drain(
+      (...record) => taken.push(record),
+      () => taken.length === 2,
+    )
+    expect([count, taken, producer.room]).toEqual([2, [0, 1].map(entry), 4])
+    expect(drain()).toEqual([2, 3, 4, 5].map(entry))
+    expect(producer.room).toBe(8)
+  })
+
   test('a ring that is overrun is a bug of ours and asserts', () => {
     const { producer, drain } = newRing(4)
     for (let n = 0; n < 4; n++) producer.push(...entry(n))

@@ -29,8 +29,8 @@ export class LaneDouble implements LaneFeed {
   readonly received: { readonly connection: ConnectionId; readonly text: string; readonly whole: boolean }[] = []
   readonly datagrams: ReceivedDatagram[] = []
   readonly closes: ConnectionId[] = []
-  /** It takes nothing, as if there were no room on the way to it. */
-  full = false
+  /** As many octets it takes: then there is no room on the way to it. */
+  room = Number.POSITIVE_INFINITY
   /** It takes, and is never done. */
   stalled = false
   onClosed: (connection: ConnectionId) => void = () => {}
@@ -53,7 +53,7 @@ export class LaneDouble implements LaneFeed {
   }
 
   datagram(listener: number, at: Address, octets: number): boolean {
-    if (this.full) return false
+    if (!this.#hasRoom(octets)) return false
     const text = this.#memory.toString('latin1', at + DATAGRAM_HEAD_OCTETS, at + octets)
     this.datagrams.push({ listener, ...readDatagramHead(this.#memory, at), text })
     return true
@@ -71,9 +71,15 @@ export class LaneDouble implements LaneFeed {
   flush(): void {}
 
   #take(connection: ConnectionId, address: Address, octets: number, whole: boolean): boolean {
-    if (this.full) return false
+    if (!this.#hasRoom(octets)) return false
     this.received.push({ connection, text: this.#memory.toString('latin1', address, address + octets), whole })
     if (!this.stalled) this.#connections.consume(connection, octets)
+    return true
+  }
+
+  #hasRoom(octets: number): boolean {
+    if (octets > this.room) return false
+    this.room -= octets
     return true
   }
 }
