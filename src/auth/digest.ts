@@ -1,4 +1,5 @@
 /** The arithmetic of digest authentication (RFC 7616 §3.4, D-1 … D-3, D-7), the same for MSRP and SIP. */
+import { Buffer } from 'node:buffer'
 import { hash, timingSafeEqual } from 'node:crypto'
 
 const hashNames = { MD5: 'md5', 'SHA-256': 'sha256', 'SHA-512-256': 'sha512-256' } as const

@@ -3,7 +3,7 @@
  * Authentication-Info (M-38), and those of tokens (RFC 6750, RFC 8898). Proxy-Authenticate and its like have the same
  * values. Values come in as text decoded from UTF-8, without the header's name and line end.
  */
-import { isUtf8 } from 'node:buffer'
+import { Buffer, isUtf8 } from 'node:buffer'
 import type { Result } from '../errors.ts'
 
 /** Longer values are refused unread: some ten times what real clients send. */

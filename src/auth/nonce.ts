@@ -8,6 +8,7 @@
  * forgery.
  */
 import assert from 'node:assert/strict'
+import { Buffer } from 'node:buffer'
 import { createHmac, randomFillSync, timingSafeEqual } from 'node:crypto'
 import type { Clock } from '../clock.ts'
 import { LruMap } from '../lru.ts'

@@ -1,3 +1,4 @@
+import type { Buffer } from 'node:buffer'
 import { X509Certificate } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { LineCounter, parseDocument } from 'yaml'

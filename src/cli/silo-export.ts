@@ -1,4 +1,5 @@
 // Export of the silo in the layout of Kamailio's table, through the admin API of a running server.
+import type { Buffer } from 'node:buffer'
 import { createWriteStream } from 'node:fs'
 import { rename, rm } from 'node:fs/promises'
 import type { Writable } from 'node:stream'

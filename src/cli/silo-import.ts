@@ -1,4 +1,5 @@
 // Import into the silo from the layout of Kamailio's table, through the admin API of a running server.
+import { Buffer } from 'node:buffer'
 import { createReadStream } from 'node:fs'
 import { z } from 'zod'
 import { type Result, SilopathError } from '../errors.ts'

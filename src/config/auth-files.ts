@@ -1,5 +1,5 @@
 /** The files that the `auth` section names: what they must look like, and reading them. */
-import { isUtf8 } from 'node:buffer'
+import { type Buffer, isUtf8 } from 'node:buffer'
 import { open } from 'node:fs/promises'
 import { setImmediate } from 'node:timers/promises'
 import type { z } from 'zod'

@@ -1,4 +1,5 @@
 /** The key file of `auth.jwt`. */
+import type { Buffer } from 'node:buffer'
 import { createPublicKey, type KeyObject } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import type { Result } from '../errors.ts'

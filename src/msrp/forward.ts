@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { Buffer } from 'node:buffer'
 import { randomFillSync } from 'node:crypto'
 import type { Address, ConnectionId, LaneIndex } from '../ids.ts'
 import { C, type CounterKey } from '../metrics/counters.ts'

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { Buffer } from 'node:buffer'
 import { formatEndpoint } from '../config/address.ts'
 import { SilopathError } from '../errors.ts'
 import type { Address } from '../ids.ts'

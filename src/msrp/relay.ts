@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer'
 import type { AuthOutcome } from '../auth/authenticator.ts'
 import type { Result } from '../errors.ts'
 import type { Address } from '../ids.ts'

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { Buffer } from 'node:buffer'
 import type { Address, ConnectionId, LaneIndex } from '../ids.ts'
 import {
   KIND_SEND,

@@ -1,4 +1,4 @@
-import { isUtf8 } from 'node:buffer'
+import { Buffer, isUtf8 } from 'node:buffer'
 import { mediaTypeOf } from './content.ts'
 
 /** The head of a CPIM message (RFC 3862); its octets are never touched (C-2). */

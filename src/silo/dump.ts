@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer'
 import type { Config } from '../config/schema.ts'
 import type { SiloMessage } from '../store/silo-store.ts'
 import { ownerUri, parseAddress } from './addresses.ts'

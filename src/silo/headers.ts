@@ -1,4 +1,5 @@
 /** The headers that are kept with a message, and sent with it again (SILO-6, SILO-23). */
+import { Buffer } from 'node:buffer'
 import { ownHeaders } from '../config/silo-keys.ts'
 import type { Result } from '../errors.ts'
 import {

@@ -1,4 +1,5 @@
 /** Notifications about what became of a message, for senders that have asked for them in CPIM (RFC 5438). */
+import { Buffer } from 'node:buffer'
 import type { Config } from '../config/schema.ts'
 import { parseSipUri } from '../parser/sip/uri.ts'
 import { parseNameAddr } from '../parser/sip/values.ts'

@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer'
 import type { Config } from '../config/schema.ts'
 import type { SipRequest } from '../parser/sip/message.ts'
 import { parseSipUri } from '../parser/sip/uri.ts'

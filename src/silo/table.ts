@@ -1,6 +1,6 @@
 // Rows of table `silo`, version 8, as Kamailio's msilo module lays it out, and what they are as messages of ours
 // (SILO-50, SILO-51).
-import { isUtf8 } from 'node:buffer'
+import { Buffer, isUtf8 } from 'node:buffer'
 import { createHash } from 'node:crypto'
 import type { Result } from '../errors.ts'
 import { aorOf, parseSipUri } from '../parser/sip/uri.ts'

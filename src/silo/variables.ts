@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer'
 import type { SipRequest } from '../parser/sip/message.ts'
 import { parseSipUri, type SipUri } from '../parser/sip/uri.ts'
 import { type NameAddr, parseNameAddr } from '../parser/sip/values.ts'

@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer'
 import type { Address, ConnectionId, LaneIndex } from '../ids.ts'
 import { C, type CounterKey } from '../metrics/counters.ts'
 import type { Kernel } from '../parser/kernel.ts'

@@ -2,6 +2,7 @@
 // request inside the dialog that brings one back is let through, and finds the other side although its contact, behind
 // NAT or in a browser, is no address (S-71). The seal covers who calls whom: whoever gets to know a token can use it
 // neither to reach anybody else nor in anybody else's name (S-54).
+import { Buffer } from 'node:buffer'
 import { createHmac, timingSafeEqual } from 'node:crypto'
 import type { ConnectionId } from '../ids.ts'
 import type { SipRequest } from '../parser/sip/message.ts'

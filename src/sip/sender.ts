@@ -1,3 +1,4 @@
+import type { Buffer } from 'node:buffer'
 import type { ConnectionId } from '../ids.ts'
 import { C, type CounterKey } from '../metrics/counters.ts'
 import { sipCodes, sipMethods, sipTransports } from '../metrics/families/sip.ts'

@@ -1,4 +1,5 @@
 // STUN binding requests on the SIP port: how user agents behind NAT keep their UDP binding alive (S-91; RFC 5389).
+import { Buffer } from 'node:buffer'
 import { isIPv4 } from 'node:net'
 
 const HEADER_OCTETS = 20

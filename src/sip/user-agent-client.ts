@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer'
 import type { SipRequest, SipResponse } from '../parser/sip/message.ts'
 import { parseSipUri } from '../parser/sip/uri.ts'
 import type { DeliveryOutcome, OutgoingMessage } from '../silo/order.ts'

@@ -1,4 +1,5 @@
 import assert, { AssertionError } from 'node:assert/strict'
+import type { Buffer } from 'node:buffer'
 import { join } from 'node:path'
 import { open, type RootDatabase } from 'lmdb'
 import { type Result, SilopathError } from '../errors.ts'

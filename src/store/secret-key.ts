@@ -1,3 +1,4 @@
+import type { Buffer } from 'node:buffer'
 import { randomBytes } from 'node:crypto'
 import { link, mkdir, readFile, unlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'

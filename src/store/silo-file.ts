@@ -1,5 +1,6 @@
 // LMDB maps its file into memory, so reading what a file has lost at its end kills the process. What is looked at here, in
 // the pages of LMDB 1.0, is only whether every page that is in use is there.
+import { Buffer } from 'node:buffer'
 import type { FileHandle } from 'node:fs/promises'
 import { inspectFile } from './lmdb-environment.ts'
 

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { Buffer } from 'node:buffer'
 import { crc32 } from 'node:zlib'
 import type { SiloMessage } from './silo-store.ts'
 

@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer'
 import { hash as digest } from 'node:crypto'
 import type { Database, RootDatabase } from 'lmdb'
 import type { MessageId } from '../ids.ts'

@@ -1,3 +1,4 @@
+import type { Buffer } from 'node:buffer'
 import type { Socket } from 'node:net'
 import type { CloseReason, StreamTransport } from '../workers/lane-port.ts'
 import { type Writer, writeDirectly } from './direct-write.ts'

@@ -1,3 +1,4 @@
+import type { Buffer } from 'node:buffer'
 import { formatEndpoint } from '../config/address.ts'
 import type { Address, ConnectionId, LaneIndex } from '../ids.ts'
 import type { Channel, ChannelEvents } from './channel.ts'

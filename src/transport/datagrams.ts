@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer'
 import { createSocket, type Socket } from 'node:dgram'
 import { isIPv6 } from 'node:net'
 import type { Address } from '../ids.ts'

@@ -1,3 +1,4 @@
+import type { Buffer } from 'node:buffer'
 import { readFileSync } from 'node:fs'
 import { createSecureContext, rootCertificates, type SecureContextOptions } from 'node:tls'
 import type { Config, ListenConfig } from '../config/schema.ts'

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import type { Buffer } from 'node:buffer'
 import { Socket, type SocketConstructorOpts } from 'node:net'
 
 /** Who a socket gives to what it has read. */

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { Buffer } from 'node:buffer'
 import type { Ticker } from '../clock.ts'
 import type { Protocol } from '../config/address.ts'
 import type { Config, ListenConfig } from '../config/schema.ts'

@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer'
 import type { Protocol } from '../config/address.ts'
 import type { Address, ConnectionId } from '../ids.ts'
 import { slotOf } from './connections.ts'

@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer'
 import type { Sources } from '../auth/sources.ts'
 import type { Ticker } from '../clock.ts'
 import type { Address, ConnectionId, LaneIndex } from '../ids.ts'

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { performance } from 'node:perf_hooks'
 import { Authenticator } from '../auth/authenticator.ts'
 import { NonceCounts, Nonces } from '../auth/nonce.ts'
 import { createSources, type Sources } from '../auth/sources.ts'

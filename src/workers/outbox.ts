@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { Buffer } from 'node:buffer'
 import type { Address, ConnectionId } from '../ids.ts'
 import { type Connections, QUEUE_MAX, slotOf } from './connections.ts'
 import type { LanePort } from './lane-port.ts'

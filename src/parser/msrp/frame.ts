@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { Buffer } from 'node:buffer'
 import {
   FROM_URIS,
   HEADER_WORDS,

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { Buffer } from 'node:buffer'
 import {
   SH_ID,
   SH_NAME,
@@ -125,7 +126,7 @@ function line(name: string, value: string): string {
 }
 
 function oneLine(value: string): string {
-  assert(!/[\r\n]/.test(value), 'a value with an end of line')
+  assert(!value.includes('\r') && !value.includes('\n'), 'a value with an end of line')
   return value
 }
 
@@ -145,12 +146,14 @@ function withParams(message: SipMessage, top: Line, params: string): readonly Pa
   const value = raw(message, top.value, top.valueEnd)
   let end = valueEnd(value, 0)
   while (end > 0 && ' \t\r\n'.includes(value[end - 1]!)) end--
-  const names = paramSpans(params, 0, params.length).map(({ name }) => name)
-  const gone = paramSpans(value, 0, end).filter(({ name }) => names.includes(name))
-  return [
-    ...gone.map((span) => ({ start: top.value + span.start, end: top.value + span.end, text: '' })),
-    { start: top.value + end, end: top.value + end, text: params },
-  ]
+  const patches: Patch[] = []
+  const added = paramSpans(params, 0, params.length)
+  for (const span of paramSpans(value, 0, end)) {
+    const gives = added.some(({ name }) => name === span.name)
+    if (gives) patches.push({ start: top.value + span.start, end: top.value + span.end, text: '' })
+  }
+  patches.push({ start: top.value + end, end: top.value + end, text: params })
+  return patches
 }
 
 function notedParams(message: SipMessage): string {

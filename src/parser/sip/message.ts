@@ -1,3 +1,4 @@
+import type { Buffer } from 'node:buffer'
 import type { HeaderName } from './headers.ts'
 import type { SipProblem } from './problem.ts'
 import type { SipUri } from './uri.ts'

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { Buffer } from 'node:buffer'
 import type { Address } from '../../ids.ts'
 import {
   SI_BODY_MAX,

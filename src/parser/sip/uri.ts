@@ -1,5 +1,6 @@
-import { isUtf8 } from 'node:buffer'
+import { Buffer, isUtf8 } from 'node:buffer'
 import { isIPv4, isIPv6, SocketAddress } from 'node:net'
+import { DIGIT, HOST, isMadeOf, PASSWORD, runEnd, URI_HEADER, URI_PARAMETER, USER } from './characters.ts'
 import { noParams, ParamList, type Params } from './params.ts'
 
 /** A sip or sips URI (RFC 3261 section 19.1). */
@@ -23,25 +24,25 @@ export interface SipUri {
 interface Parts {
   readonly user: string | null
   readonly password: string | null
+  /** In lower case. */
   readonly host: string
   readonly port: string | null
   readonly params: readonly (readonly [name: string, value: string | null])[]
   readonly headers: readonly (readonly [name: string, value: string])[] | null
 }
 
-// Each names the characters that may not stand in its part; escapes are looked at apart, so that no expression backtracks.
-const notUser = /[^\w\-.!~*'()&=+$,;?/%]/
-const notPassword = /[^\w\-.!~*'()&=+$,%]/
-const notParameter = /[^\w\-.!~*'()[\]/:&+$%]/
-const notHeader = /[^\w\-.!~*'()[\]/?:+$%]/
+// Escapes are looked at apart, so that no expression backtracks.
 const badEscape = /%(?![\da-f]{2})/i
 const escapes = /%([\da-f]{2})/gi
 const scheme = /^(sips?):/i
-const hostPort = /^(\[[\da-f:.]+\]|[\w\-.]+)(?::(\d{1,5}))?$/i
+const ipv6Reference = /^\[[\da-f:.]+\]/i
 /** Underscores are no part of the grammar, but of names in use. */
 const hostName = /^\w(?:[\w-]*\w)?(?:\.\w(?:[\w-]*\w)?)*\.?$/
 /** What an escape may not be taken for when URIs are compared (S-9). */
 const reserved = /[;/?:@&=+$,]/
+
+const COLON = 0x3a
+const BRACKET = 0x5b
 
 /** Reads a URI; null when it is none of ours or malformed: outside the grammar, or with escapes that are not UTF-8. */
 export function parseSipUri(text: string): SipUri | null {
@@ -56,7 +57,7 @@ export function parseSipUri(text: string): SipUri | null {
     scheme: text.charCodeAt(3) === 0x3a ? 'sip' : 'sips',
     user,
     password,
-    host: parts.host.toLowerCase(),
+    host: parts.host,
     port: parts.port === null ? null : Number(parts.port),
     params,
     headers: parts.headers === null ? null : text.slice(text.indexOf('?', Math.max(0, text.indexOf('@'))) + 1),
@@ -76,9 +77,9 @@ function decodeParams(params: Parts['params']): Params | null {
 }
 
 function parseParts(text: string): Parts | null {
-  const prefix = scheme.exec(text)
-  if (prefix === null) return null
-  let at = prefix[0].length
+  const prefix = text.startsWith('sip:') ? 'sip:' : scheme.exec(text)?.[0]
+  if (prefix === undefined) return null
+  let at = prefix.length
   let user: string | null = null
   let password: string | null = null
   // Only escaped may an at-sign stand anywhere else, while ; ? and : may stand in a user part.
@@ -87,10 +88,10 @@ function parseParts(text: string): Parts | null {
     const colon = text.indexOf(':', at)
     const userEnd = colon >= 0 && colon < sign ? colon : sign
     user = text.slice(at, userEnd)
-    if (user === '' || !isMadeOf(user, notUser)) return null
+    if (user === '' || !isWritten(user, USER)) return null
     if (userEnd < sign) {
       password = text.slice(userEnd + 1, sign)
-      if (!isMadeOf(password, notPassword)) return null
+      if (!isWritten(password, PASSWORD)) return null
     }
     at = sign + 1
   }
@@ -98,10 +99,11 @@ function parseParts(text: string): Parts | null {
   const paramsEnd = question < 0 ? text.length : question
   const semicolon = text.indexOf(';', at)
   const hostEnd = semicolon >= 0 && semicolon < paramsEnd ? semicolon : paramsEnd
-  const address = hostPort.exec(text.slice(at, hostEnd))
-  if (address === null) return null
-  const [, host = '', port = null] = address
-  if (!isHost(host) || !isPort(port)) return null
+  const colon = text.charCodeAt(at) === BRACKET ? referenceEnd(text, at) : runEnd(text, at, HOST)
+  const host = readHost(text.slice(at, colon))
+  if (host === null || colon > hostEnd) return null
+  const port = colon === hostEnd ? null : text.slice(colon + 1, hostEnd)
+  if (port !== null && (text.charCodeAt(colon) !== COLON || !isPort(port))) return null
   const params = hostEnd === paramsEnd ? [] : parseUriParams(text.slice(hostEnd + 1, paramsEnd))
   const headers = question < 0 ? null : parseUriHeaders(text.slice(question + 1))
   if (params === null || headers === undefined) return null
@@ -115,7 +117,7 @@ function parseUriParams(text: string): Parts['params'] | null {
     const name = equals < 0 ? part : part.slice(0, equals)
     const value = equals < 0 ? null : part.slice(equals + 1)
     if (name === '' || value === '') return null
-    if (!isMadeOf(name, notParameter) || (value !== null && !isMadeOf(value, notParameter))) return null
+    if (!isWritten(name, URI_PARAMETER) || (value !== null && !isWritten(value, URI_PARAMETER))) return null
     params.push([name, value])
   }
   return params
@@ -128,40 +130,51 @@ function parseUriHeaders(text: string): Parts['headers'] | undefined {
     if (equals <= 0) return undefined
     const name = part.slice(0, equals)
     const value = part.slice(equals + 1)
-    if (!isMadeOf(name, notHeader) || !isMadeOf(value, notHeader)) return undefined
+    if (!isWritten(name, URI_HEADER) || !isWritten(value, URI_HEADER)) return undefined
     headers.push([name, value])
   }
   return headers
 }
 
-function isMadeOf(text: string, outside: RegExp): boolean {
-  return !outside.test(text) && (!text.includes('%') || !badEscape.test(text))
+/** Whether the text has only characters of a set, and whole escapes. */
+function isWritten(text: string, set: number): boolean {
+  return isMadeOf(text, set) && (!text.includes('%') || !badEscape.test(text))
 }
 
-/** Hosts that were found to be some: most of those that come are the same few. */
-const goodHosts = ['', '', '', '']
-let oldestGood = 0
+function referenceEnd(text: string, at: number): number {
+  return at + (ipv6Reference.exec(text.slice(at))?.[0].length ?? 0)
+}
 
-/** Whether the text is a host: a name, an IPv4 address, or an IPv6 address in brackets. */
-export function isHost(host: string): boolean {
-  if (host !== '' && goodHosts.includes(host)) return true
-  if (!isHostAnew(host)) return false
+/** Hosts as they were written, and in lower case: most of those that come are the same few. */
+const knownHosts: { readonly written: string; readonly host: string }[] = []
+const knownMax = 4
+let oldest = 0
+
+/**
+ * A host in lower case; null when the text is none: a name, an IPv4 address, or an IPv6 address in brackets. Mostly the
+ * same text for the same host, so that Maps know it, and none that keeps a message.
+ */
+export function readHost(text: string): string | null {
+  for (const known of knownHosts) if (known.written === text) return known.host
+  if (!isHostAnew(text)) return null
   // A copy: what it was cut from is a whole message.
-  goodHosts[oldestGood] = Buffer.from(host, 'latin1').toString('latin1')
-  oldestGood = (oldestGood + 1) % goodHosts.length
-  return true
+  const written = Buffer.from(text, 'latin1').toString('latin1')
+  const known = { written, host: written.toLowerCase() }
+  knownHosts[oldest] = known
+  oldest = (oldest + 1) % knownMax
+  return known.host
 }
 
 function isHostAnew(host: string): boolean {
-  if (host.startsWith('[')) return isIPv6(host.slice(1, -1))
+  if (host.startsWith('[')) return host.endsWith(']') && isIPv6(host.slice(1, -1))
   // Only addresses end in a label that begins with a digit.
   const end = host.endsWith('.') ? host.length - 1 : host.length
   const first = host.charCodeAt(host.lastIndexOf('.', end - 1) + 1)
   return first >= 0x30 && first <= 0x39 ? isIPv4(host) : hostName.test(host)
 }
 
-function isPort(digits: string | null): boolean {
-  return digits === null || (Number(digits) >= 1 && Number(digits) <= 65_535)
+function isPort(digits: string): boolean {
+  return isMadeOf(digits, DIGIT) && digits.length <= 5 && Number(digits) >= 1 && Number(digits) <= 65_535
 }
 
 /** The text with its escapes decoded once (S-10); undefined when their octets are not UTF-8: no two texts may become one. */

@@ -1,8 +1,10 @@
+import { ANY_URI, BARE_URI, DIGIT, HOST, isMadeOf, PLAIN_VALUE, runEnd, SCHEME, TOKEN } from './characters.ts'
+import { sameMethod } from './methods.ts'
 import { noParams, ParamList, type Params } from './params.ts'
-import { isHost, parseSipUri, type SipUri } from './uri.ts'
+import { parseSipUri, readHost, type SipUri } from './uri.ts'
 
-// Values of headers, as unfolded text (S-2). No expression here backtracks over more than it has matched: a value may be
-// as long as a line may be.
+// Values of headers, as unfolded text (S-2). Nothing here goes over a character more than a few times: a value may be as
+// long as a line may be.
 
 /** What Contact, From, To, Route and their like hold: a URI with a name before it and parameters after it. */
 export interface NameAddr {
@@ -43,20 +45,14 @@ const LESS = 0x3c
 const EQUALS = 0x3d
 const BACKSLASH = 0x5c
 const COLON = 0x3a
+const BRACKET = 0x5b
 const ZERO = 0x30
 const NINE = 0x39
 
-const token = /[\w\-.!%*+`'~]+/y
-const tokensAndBlanks = /[\w\-.!%*+`'~ \t]*/y
-/** More than the grammar's tokens and hosts: tags and branches in use hold other characters. */
-const plainValue = /[^\x00-\x20\x7f;,"<>]+/y
-const bareUri = /[^\x00-\x20\x7f;,?"<>]+/y
-const absoluteUri = /^[a-z][a-z\d+\-.]*:[!#-;=?-~]+$/i
 const version = 'SIP/2.0/'
 const usualProtocols = ['TCP', 'UDP', 'TLS', 'WSS', 'WS']
 const sentProtocol = /^[\w\-.!%*+`'~]+[ \t]*\/[ \t]*[\w\-.!%*+`'~]+[ \t]*\/[ \t]*([\w\-.!%*+`'~]+)/i
-const sentByHost = /\[[\da-f:.]+\]|[\w\-.]+/iy
-const cseqValue = /^(\d+)[ \t]+([\w\-.!%*+`'~]+)$/
+const ipv6Reference = /\[[\da-f:.]+\]/iy
 
 function isBlank(code: number): boolean {
   return code === 0x20 || code === 0x09
@@ -79,12 +75,6 @@ export function trimBlanks(text: string): string {
 /** The value of a folded header: each fold, with the blanks around it, counts as one SP (S-2). */
 export function unfold(value: string): string {
   return value.split('\r\n').map(trimBlanks).filter(Boolean).join(' ')
-}
-
-/** Where the token from `at` on ends; `at` when there is none. */
-function tokenEnd(text: string, at: number): number {
-  token.lastIndex = at
-  return token.test(text) ? token.lastIndex : at
 }
 
 /** The place after the quote that closes the one at `at`, or -1. */
@@ -110,6 +100,7 @@ export function quote(text: string): string {
 
 /** First place from `at` on of a comma outside quotes and <>, or the text's end (S-2, S-3). */
 export function valueEnd(text: string, at: number): number {
+  if (!text.includes(',', at)) return text.length
   for (let i = at; i < text.length; i++) {
     const code = text.charCodeAt(i)
     if (code === COMMA) return i
@@ -134,13 +125,13 @@ export function splitList(text: string): string[] {
   }
 }
 
-/** Names that most parameters have: found where they stand, not cut out. */
-const usualNames = ['branch', 'tag', 'rport', 'received', 'lr', 'transport', 'expires', 'q']
+/** Names that most parameters have, by their length: found where they stand, not cut out. */
+const usualNames = [null, 'q', 'lr', 'tag', null, 'rport', 'branch', 'expires', 'received', 'transport'] as const
 
-/** The name of a parameter, in lower case. */
-function paramName(text: string, start: number, end: number): string {
-  for (const name of usualNames) if (name.length === end - start && text.startsWith(name, start)) return name
-  return text.slice(start, end).toLowerCase()
+/** Such a name, if it stands from `start` to `end`. */
+function usualName(text: string, start: number, end: number): string | null {
+  const usual = usualNames[end - start] ?? null
+  return usual !== null && text.startsWith(usual, start) ? usual : null
 }
 
 /** Parameters from `at` to the text's end, each with its semicolon; null when they are malformed or one is empty (S-13). */
@@ -151,9 +142,9 @@ function parseParams(text: string, at: number): Params | null {
   while (at < text.length) {
     if (text.charCodeAt(at) !== SEMICOLON) return null
     const start = skipBlanks(text, at + 1)
-    const nameEnd = tokenEnd(text, start)
+    const nameEnd = runEnd(text, start, TOKEN)
     if (nameEnd === start) return null
-    const name = paramName(text, start, nameEnd)
+    const name = usualName(text, start, nameEnd) ?? text.slice(start, nameEnd).toLowerCase()
     let value: string | null = null
     at = skipBlanks(text, nameEnd)
     if (text.charCodeAt(at) === EQUALS) {
@@ -164,10 +155,10 @@ function parseParams(text: string, at: number): Params | null {
         value = unquote(text, at, end)
         at = end
       } else {
-        plainValue.lastIndex = at
-        if (!plainValue.test(text)) return null
-        value = text.slice(at, plainValue.lastIndex)
-        at = plainValue.lastIndex
+        const end = runEnd(text, at, PLAIN_VALUE)
+        if (end === at) return null
+        value = text.slice(at, end)
+        at = end
       }
       at = skipBlanks(text, at)
     }
@@ -203,7 +194,33 @@ class NameAddrValue implements NameAddr {
 
 /** Whether the text has the form of a URI of any scheme. */
 export function isAbsoluteUri(text: string): boolean {
-  return absoluteUri.test(text)
+  const colon = runEnd(text, 0, SCHEME)
+  const rest = colon + 1
+  return (
+    isLetter(text.charCodeAt(0)) &&
+    text.charCodeAt(colon) === COLON &&
+    rest < text.length &&
+    isMadeOf(text, ANY_URI, rest)
+  )
+}
+
+function isDigit(code: number): boolean {
+  return code >= ZERO && code <= NINE
+}
+
+function isLetter(code: number): boolean {
+  const lower = code | 0x20
+  return lower >= 0x61 && lower <= 0x7a
+}
+
+/** Where the tokens and blanks that a text begins with end. */
+function wordsEnd(text: string): number {
+  let end = 0
+  for (let next = -1; next !== end; ) {
+    next = end
+    end = skipBlanks(text, runEnd(text, end, TOKEN))
+  }
+  return end
 }
 
 /** Reads one value of Contact, From, To, Route or the like; null when it is malformed (S-8, S-13). */
@@ -218,11 +235,10 @@ export function parseNameAddr(value: string): NameAddr | null {
     at = skipBlanks(text, end)
     if (text.charCodeAt(at) !== LESS) return null
   } else {
-    tokensAndBlanks.lastIndex = 0
-    tokensAndBlanks.test(text)
-    if (text.charCodeAt(tokensAndBlanks.lastIndex) === LESS) {
-      at = tokensAndBlanks.lastIndex
-      displayName = trimBlanks(text.slice(0, at)) || null
+    const end = wordsEnd(text)
+    if (text.charCodeAt(end) === LESS) {
+      at = end
+      displayName = trimBlanks(text.slice(0, end)) || null
     }
   }
   let uriText: string
@@ -233,10 +249,10 @@ export function parseNameAddr(value: string): NameAddr | null {
     at = end + 1
   } else {
     // S-8: without <>, what follows a semicolon belongs to the header, and a comma or question mark cannot be.
-    bareUri.lastIndex = at
-    if (!bareUri.test(text)) return null
-    uriText = text.slice(at, bareUri.lastIndex)
-    at = bareUri.lastIndex
+    const end = runEnd(text, at, BARE_URI)
+    if (end === at) return null
+    uriText = text.slice(at, end)
+    at = end
   }
   if (!isAbsoluteUri(uriText)) return null
   const params = parseParams(text, at)
@@ -257,28 +273,28 @@ export function parseVia(value: string): Via | null {
   }
   const start = skipBlanks(text, at)
   if (start === at) return null
-  sentByHost.lastIndex = start
-  if (!sentByHost.test(text)) return null
-  const host = text.slice(start, sentByHost.lastIndex)
-  at = skipBlanks(text, sentByHost.lastIndex)
+  const hostEnd = sentByHostEnd(text, start)
+  if (hostEnd === start) return null
+  const host = readHost(text.slice(start, hostEnd))
+  if (host === null) return null
+  at = skipBlanks(text, hostEnd)
   let port: number | null = null
   if (text.charCodeAt(at) === COLON) {
     const digits = skipBlanks(text, at + 1)
     at = digits
     port = 0
-    for (
-      let code = text.charCodeAt(at);
-      code >= ZERO && code <= NINE && at - digits < 6;
-      code = text.charCodeAt(++at)
-    ) {
-      port = port * 10 + code - ZERO
-    }
+    for (; isDigit(text.charCodeAt(at)) && at - digits < 6; at++) port = port * 10 + text.charCodeAt(at) - ZERO
     if (at === digits || at - digits > 5 || port < 1 || port > 65_535) return null
   }
-  if (!isHost(host)) return null
   const params = parseParams(text, at)
   if (params === null) return null
-  return { protocol, host: host.toLowerCase(), port, branch: params.get('branch') ?? null, params, text }
+  return { protocol, host, port, branch: params.get('branch') ?? null, params, text }
+}
+
+function sentByHostEnd(text: string, start: number): number {
+  if (text.charCodeAt(start) !== BRACKET) return runEnd(text, start, HOST)
+  ipv6Reference.lastIndex = start
+  return ipv6Reference.test(text) ? ipv6Reference.lastIndex : start
 }
 
 /** The transport of a Via that is written as most are; null: it is written otherwise. */
@@ -292,47 +308,43 @@ function usualProtocol(text: string): string | null {
 
 /** Reads the value of CSeq; null when it is malformed (S-7). */
 export function parseCSeq(value: string): CSeq | null {
-  const match = cseqValue.exec(value)
-  if (match === null) return null
-  const [, digits = '', method = ''] = match
-  const number = Number(digits)
-  return number < 2 ** 32 ? { number, method } : null
+  let number = 0
+  let digits = 0
+  for (; isDigit(value.charCodeAt(digits)); digits++) number = number * 10 + value.charCodeAt(digits) - ZERO
+  const start = skipBlanks(value, digits)
+  if (digits === 0 || start === digits || start === value.length || !isMadeOf(value, TOKEN, start)) return null
+  return number < 2 ** 32 ? { number, method: sameMethod(value.slice(start)) } : null
 }
 
 /** A decimal number below 2^53; null: none. Leading zeros are fine. */
 export function parseDecimal(value: string): number | null {
-  if (!/^\d+$/.test(value)) return null
+  if (value === '' || !isMadeOf(value, DIGIT)) return null
   const number = Number(value)
   return Number.isSafeInteger(number) ? number : null
 }
 
 const blanks = /[ \t\r\n]+/g
 
-function withoutBlanks(text: string): string {
-  return text.search(blanks) < 0 ? text : text.replace(blanks, '')
-}
-
 /** Where the parameters of the value from `start` to `end` stand in raw text, folds and all: each with its semicolon. */
 export function paramSpans(text: string, start: number, end: number): { name: string; start: number; end: number }[] {
   const spans: { name: string; start: number; end: number }[] = []
   let open = -1
-  const close = (at: number) => {
-    if (open < 0) return
-    const equals = text.indexOf('=', open)
-    const name = text.slice(open + 1, equals < 0 || equals > at ? at : equals)
-    spans.push({ name: withoutBlanks(name).toLowerCase(), start: open, end: at })
-  }
-  for (let i = start; i < end; i++) {
-    const code = text.charCodeAt(i)
+  for (let i = start; i <= end; i++) {
+    const code = i < end ? text.charCodeAt(i) : SEMICOLON
     if (code === SEMICOLON) {
-      close(i)
+      if (open >= 0) spans.push({ name: spanName(text, open + 1, i), start: open, end: i })
       open = i
     } else if (code === QUOTE) {
       const quoted = quotedEnd(text, i)
-      if (quoted < 0) break
-      i = quoted - 1
+      i = (quoted < 0 ? end : Math.min(quoted, end)) - 1
     }
   }
-  close(end)
   return spans
+}
+
+/** The name of a parameter that stands from `start` to `end`. */
+function spanName(text: string, start: number, end: number): string {
+  const equals = text.indexOf('=', start)
+  const nameEnd = equals < 0 || equals > end ? end : equals
+  return usualName(text, start, nameEnd) ?? text.slice(start, nameEnd).replace(blanks, '').toLowerCase()
 }

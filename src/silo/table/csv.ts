@@ -1,5 +1,6 @@
 // RFC 4180: a header line with the columns' names, then a record for each row. Strict in what it reads: whatever could be
 // taken in two ways is an error with its position.
+import { Buffer } from 'node:buffer'
 import { type Column, columns, type SiloRow } from '../table.ts'
 import type { ColumnNames, ReadRow } from './column-names.ts'
 import { type OctetText, octetsOf, octetTextOf, octetTextOfOctets, type Position } from './octet-text.ts'

@@ -1,4 +1,5 @@
 // The formats in which rows of the table come and go.
+import type { Buffer } from 'node:buffer'
 import type { SiloRow } from '../table.ts'
 import type { ColumnNames, ReadRow } from './column-names.ts'
 import { csvHeader, csvRecord, readCsv } from './csv.ts'

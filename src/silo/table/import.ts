@@ -1,4 +1,5 @@
 // Stores rows that come as lines of JSON (NDJSON), as the admin API gets them.
+import type { Buffer } from 'node:buffer'
 import type { Result } from '../../errors.ts'
 import type { MessageId } from '../../ids.ts'
 import { encodeRecord } from '../../store/silo-record.ts'

@@ -1,6 +1,6 @@
 // An array of objects, or objects that follow one another (NDJSON): one for each row, with the columns as keys. A body
 // that is not UTF-8 is an object: { "base64": "…" }.
-import { isUtf8 } from 'node:buffer'
+import { Buffer, isUtf8 } from 'node:buffer'
 import { type Column, columns, type Fields, type SiloRow } from '../table.ts'
 import type { ColumnNames, ReadRow } from './column-names.ts'
 import { type OctetText, octetsOf } from './octet-text.ts'

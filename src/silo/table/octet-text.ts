@@ -1,5 +1,6 @@
 // Files of any size are read as text in which a character is an octet: values come through as they are, whatever they
 // hold, and what the formats are made of is ASCII in all of them.
+import { Buffer } from 'node:buffer'
 import { SilopathError } from '../../errors.ts'
 
 /** Where something stands in a file; both count from 1, columns in octets. */

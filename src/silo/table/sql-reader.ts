@@ -1,4 +1,5 @@
 // Rows from INSERTs into the table, in a script with whatever else a dump holds.
+import { Buffer } from 'node:buffer'
 import { type Column, columns, type Fields } from '../table.ts'
 import type { ColumnNames, ReadRow } from './column-names.ts'
 import { type OctetText, octetsOf, type Position } from './octet-text.ts'

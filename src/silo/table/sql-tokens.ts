@@ -1,4 +1,5 @@
 // What SQL scripts are made of, as far as INSERTs need it: those of mysqldump and of pg_dump, and our own.
+import { Buffer } from 'node:buffer'
 import type { SilopathError } from '../../errors.ts'
 import { type OctetText, octetTextOfOctets, type Position } from './octet-text.ts'
 

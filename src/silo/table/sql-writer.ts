@@ -1,5 +1,6 @@
 // INSERTs for the table. The id is left out unless its column is named: the table numbers its rows itself, and may have
 // rows with these numbers.
+import { Buffer } from 'node:buffer'
 import { type Column, columns, type SiloRow } from '../table.ts'
 import type { ColumnNames } from './column-names.ts'
 import { octetTextOf } from './octet-text.ts'

@@ -1,3 +1,4 @@
+import type { Buffer } from 'node:buffer'
 import { response, rewrite } from '../../parser/sip/encoder.ts'
 import type { SipRequest, SipResponse } from '../../parser/sip/message.ts'
 import { randomToken } from './branch.ts'

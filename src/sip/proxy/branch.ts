@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { Buffer } from 'node:buffer'
 import { randomFillSync } from 'node:crypto'
 import type { SipRequest } from '../../parser/sip/message.ts'
 import type { Via } from '../../parser/sip/values.ts'

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import type { Buffer } from 'node:buffer'
 import type { Clock } from '../../clock.ts'
 import { cancelFor, type Edits, rewrite } from '../../parser/sip/encoder.ts'
 import type { SipMessage, SipRequest, SipResponse } from '../../parser/sip/message.ts'

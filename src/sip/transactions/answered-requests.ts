@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { Buffer } from 'node:buffer'
 import { type TimerOwner, type TimerWheel, WheelTimer } from '../timer-wheel.ts'
 import type { SipChannel } from './channel.ts'
 

@@ -1,3 +1,4 @@
+import type { Buffer } from 'node:buffer'
 import type { SipRequest } from '../../parser/sip/message.ts'
 import type { Via } from '../../parser/sip/values.ts'
 

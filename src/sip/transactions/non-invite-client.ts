@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import type { Buffer } from 'node:buffer'
 import type { SipResponse } from '../../parser/sip/message.ts'
 import { type TimerOwner, WheelTimer } from '../timer-wheel.ts'
 import type { SipChannel } from './channel.ts'

@@ -1,3 +1,4 @@
+import type { Buffer } from 'node:buffer'
 import type { SipRequest, SipResponse } from '../../parser/sip/message.ts'
 import type { TimerWheel } from '../timer-wheel.ts'
 import type { Remembered } from './answered-requests.ts'

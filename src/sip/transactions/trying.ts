@@ -1,3 +1,4 @@
+import type { Buffer } from 'node:buffer'
 import { response } from '../../parser/sip/encoder.ts'
 import type { SipRequest } from '../../parser/sip/message.ts'
 
