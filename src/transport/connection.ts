@@ -15,7 +15,7 @@ export interface ConnectionKeeper {
 }
 
 /** What all connections hold that hold nothing. */
-const none = Object.freeze([] as Buffer[]) as Buffer[]
+const none = Object.freeze([] as never[]) as never[]
 
 /**
  * One channel and what is on its way through it. It ends in steps, each with its flag: `closing`, nothing more is read;
@@ -47,8 +47,9 @@ export class Connection implements ChannelEvents, Writer {
   /** Where it leads, if we made the connection; see hopKey. */
   outgoingKey: string | null = null
   readonly #keeper: ConnectionKeeper
-  /** Segments whose octets have not left yet, oldest first. */
-  #pending: Address[] = []
+  /** Segments whose octets have not left yet: the oldest (0: none), which mostly is alone, and those after it. */
+  #oldest: Address | 0 = 0
+  #younger: Address[] = none
   /** Callbacks still to come for writes whose segments have been given back. */
   #settled = 0
 
@@ -77,30 +78,31 @@ export class Connection implements ChannelEvents, Writer {
 
   /** Sends octets that lie in a segment. Nearly always they have left when this returns. */
   write(octets: Buffer, segment: Address): void {
-    this.#pending.push(segment)
-    if (this.channel.write(octets, this)) {
-      this.#settled += this.#pending.length
-      this.releaseAll()
-    }
+    if (this.#oldest === 0) this.#oldest = segment
+    else if (this.#younger.length === 0) this.#younger = [segment]
+    else this.#younger.push(segment)
+    if (this.channel.write(octets, this)) this.#settled += this.releaseAll()
   }
 
-  /** Gives all segments back: their octets have left, or never will. */
-  releaseAll(): void {
-    const pending = this.#pending
-    if (pending.length === 0) return
-    if (pending.length === 1) {
-      const segment = pending[0]!
-      pending.length = 0
+  /** Gives all segments back: their octets have left, or never will. Returns how many there were. */
+  releaseAll(): number {
+    let count = 0
+    for (let segment = this.#takeOldest(); segment !== 0; segment = this.#takeOldest()) {
       this.#keeper.release(this, segment)
-      return
+      count++
     }
-    this.#pending = []
-    for (const segment of pending) this.#keeper.release(this, segment)
+    return count
   }
 
   /** Segments that wait here. */
   get pending(): readonly Address[] {
-    return this.#pending
+    return this.#oldest === 0 ? [] : [this.#oldest, ...this.#younger]
+  }
+
+  #takeOldest(): Address | 0 {
+    const segment = this.#oldest
+    this.#oldest = this.#younger.length === 0 ? 0 : this.#younger.shift()!
+    return segment
   }
 
   received(octets: number): void {
@@ -124,7 +126,7 @@ export class Connection implements ChannelEvents, Writer {
       this.#settled--
       return
     }
-    const segment = this.#pending.shift()
-    if (segment !== undefined) this.#keeper.release(this, segment)
+    const segment = this.#takeOldest()
+    if (segment !== 0) this.#keeper.release(this, segment)
   }
 }

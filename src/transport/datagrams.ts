@@ -8,7 +8,7 @@ import { readDatagramHead, writeDatagramHead } from '../workers/datagram.ts'
 import { DATAGRAM_HEAD_OCTETS } from '../workers/lane-port.ts'
 import { READ_OCTETS } from '../workers/memory.ts'
 import { bareAddress } from './channel.ts'
-import { directSend, type SendDirectly } from './direct-send.ts'
+import { directSend, type OnSent, type SendDirectly } from './direct-send.ts'
 
 /** What the operating system is asked to keep for us in each direction, octets. It may give less. */
 const SOCKET_BUFFER_OCTETS = 4 << 20
@@ -28,6 +28,7 @@ export class Datagrams {
   /** Octets that wait for the operating system to take them. */
   #queued = 0
   readonly #pending = new Set<Address>()
+  #give: (segment: Address) => void = () => {}
   #closed = false
 
   /** @param socket bound */
@@ -35,11 +36,16 @@ export class Datagrams {
     this.#socket = socket
     this.#row = row
     this.#mapped = isIPv6(socket.address().address)
-    this.#send = directSend(socket, this.#mapped ? 6 : 4) ?? ordinarySend(socket)
+    const onSent: OnSent = (segment, octets, left) => this.#left(segment, octets, left)
+    this.#send = directSend(socket, this.#mapped ? 6 : 4, onSent) ?? ordinarySend(socket, onSent)
   }
 
-  /** Begins to read. */
-  start(readBuffer: Uint8Array, onDatagram: OnDatagram, log: Logger): void {
+  /**
+   * Begins to read.
+   * @param give takes segments back whose octets have left, or never will
+   */
+  start(readBuffer: Uint8Array, onDatagram: OnDatagram, give: (segment: Address) => void, log: Logger): void {
+    this.#give = give
     const head = Buffer.from(readBuffer.buffer as ArrayBuffer)
     const at = readBuffer.byteOffset as Address
     this.#socket.on('message', (octets, { address, port }) => {
@@ -58,36 +64,29 @@ export class Datagrams {
     this.#socket.on('error', (error) => log.info({ err: error.message }, 'a UDP socket failed'))
   }
 
-  /**
-   * Sends what lies in a segment, behind its head.
-   * @param give takes the segment back once the octets have left, or never will
-   */
-  send(memory: Buffer, segment: Address, octets: number, give: (segment: Address) => void): void {
+  /** Sends what lies in a segment, behind its head. */
+  send(memory: Buffer, segment: Address, octets: number): void {
     if (octets <= DATAGRAM_HEAD_OCTETS || this.#queued > SEND_QUEUE_MAX) {
       this.#row[C.datagramsDropped]! += 1
-      give(segment)
+      this.#give(segment)
       return
     }
     if (this.#closed) {
       this.#sent(false)
-      give(segment)
+      this.#give(segment)
       return
     }
     const { address, port } = readDatagramHead(memory, segment)
     const to = this.#mapped && !isIPv6(address) ? `::ffff:${address}` : address
-    const outcome = this.#send(memory.subarray(segment + DATAGRAM_HEAD_OCTETS, segment + octets), port, to, (left) => {
-      this.#queued -= octets
-      this.#pending.delete(segment)
-      this.#sent(left)
-      give(segment)
-    })
+    const datagram = memory.subarray(segment + DATAGRAM_HEAD_OCTETS, segment + octets)
+    const outcome = this.#send(datagram, port, to, segment)
     if (outcome === 'queued') {
-      this.#queued += octets
+      this.#queued += datagram.length
       this.#pending.add(segment)
       return
     }
     this.#sent(outcome === 'left')
-    give(segment)
+    this.#give(segment)
   }
 
   /** Segments that wait here. */
@@ -100,6 +99,13 @@ export class Datagrams {
     this.#socket.close()
   }
 
+  #left(segment: Address, octets: number, left: boolean): void {
+    this.#queued -= octets
+    this.#pending.delete(segment)
+    this.#sent(left)
+    this.#give(segment)
+  }
+
   /** Nobody there, no route, too large: whoever waits for an answer finds out. */
   #sent(left: boolean): void {
     this.#row[left ? C.datagramsSent : C.datagramsFailed]! += 1
@@ -107,10 +113,10 @@ export class Datagrams {
 }
 
 /** As `directSend`, where that is not to be had. */
-function ordinarySend(socket: Socket): SendDirectly {
-  return (octets, port, address, done) => {
+function ordinarySend(socket: Socket, onSent: OnSent): SendDirectly {
+  return (octets, port, address, segment) => {
     try {
-      socket.send(octets, port, address, (error) => done(error === null))
+      socket.send(octets, port, address, (error) => onSent(segment, octets.length, error === null))
       return 'queued'
     } catch {
       return 'failed'

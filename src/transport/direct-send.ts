@@ -1,4 +1,5 @@
 import type { Socket } from 'node:dgram'
+import type { Address } from '../ids.ts'
 
 /** A handle of Node's for a UDP socket. Both ways to send return less than 0: an error; 0: it is queued; else it has left. */
 interface Handle {
@@ -33,40 +34,41 @@ function findBinding(): Binding | null {
   }
 }
 
-/** What has become of a datagram: `left`, the operating system has it; `queued`, `done` tells; `failed`, it cannot be sent. */
+/** What has become of a datagram: `left`, the operating system has it; `queued`, it will be told; `failed`, it cannot be sent. */
 export type DirectSend = 'left' | 'queued' | 'failed'
 
-/** Sends a datagram to an IP address of the socket's family. `done` is called if it is queued, with whether it has left. */
-export type SendDirectly = (
-  octets: Uint8Array,
-  port: number,
-  address: string,
-  done: (left: boolean) => void,
-) => DirectSend
+/** Told of a datagram that was queued: the segment it lies in, its octets, and whether it has left or never will. */
+export type OnSent = (segment: Address, octets: number, left: boolean) => void
+
+/** Sends a datagram, which lies in a segment, to an IP address of the socket's family. */
+export type SendDirectly = (octets: Uint8Array, port: number, address: string, segment: Address) => DirectSend
 
 /**
  * The way to send past a bound socket's own `send`, which looks at every argument, asks for the address and tells the
  * outcome a tick later: that takes longer than all else that we do with a datagram. Null where there is none.
  */
-export function directSend(socket: Socket, family: 4 | 6): SendDirectly | null {
+export function directSend(socket: Socket, family: 4 | 6, onSent: OnSent): SendDirectly | null {
   const handle = handleOf(socket)
   if (binding === null || !(handle instanceof binding.UDP)) return null
   const { SendWrap } = binding
   /** A request that nothing is queued with: nearly all leave at once. */
   let spare: SendRequest | null = null
   const list: Uint8Array[] = []
-  return (octets, port, address, done) => {
+  return (octets, port, address, segment) => {
     const request = spare ?? new SendWrap()
     spare = null
     request.octets = octets
-    request.oncomplete = (status) => done(status >= 0)
     list[0] = octets
     const outcome =
       family === 6
         ? handle.send6(request, list, 1, port, address, true)
         : handle.send(request, list, 1, port, address, true)
-    if (outcome === 0) return 'queued'
-    request.octets = request.oncomplete = null
+    if (outcome === 0) {
+      // Nobody is told before the next turn.
+      request.oncomplete = (status) => onSent(segment, octets.length, status >= 0)
+      return 'queued'
+    }
+    request.octets = null
     spare = request
     return outcome > 0 ? 'left' : 'failed'
   }

@@ -63,14 +63,16 @@ export function writeDirectly(socket: Socket, octets: Uint8Array, writer: Writer
   const request = spare ?? new binding.WriteWrap()
   spare = null
   request.octets = octets
-  request.oncomplete = (status) => {
-    if (status < 0) socket.destroy()
-    writer.written()
-  }
   if (handle.writeBuffer(request, octets) !== 0) return 'failed'
-  if (binding.streamBaseState[binding.kLastWriteWasAsync] !== 0) return 'queued'
+  if (binding.streamBaseState[binding.kLastWriteWasAsync] !== 0) {
+    // Nobody is told before the next turn.
+    request.oncomplete = (status) => {
+      if (status < 0) socket.destroy()
+      writer.written()
+    }
+    return 'queued'
+  }
   request.octets = null
-  request.oncomplete = null
   spare = request
   return 'left'
 }

@@ -163,6 +163,7 @@ export class Transport {
       datagrams?.start(
         this.#readBuffer,
         (octets, address, port) => this.#receivedDatagram(index, octets, address, port),
+        this.#give,
         this.#log,
       )
     }
@@ -226,7 +227,7 @@ export class Transport {
   /** Sends a datagram from a listener's socket and gives the segment back. */
   datagram(listener: number, segment: Address, octets: number): void {
     const datagrams = this.#listeners[listener]?.datagrams
-    if (datagrams) datagrams.send(this.#memory, segment, octets, this.#give)
+    if (datagrams) datagrams.send(this.#memory, segment, octets)
     else this.#give(segment)
   }
 

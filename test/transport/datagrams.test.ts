@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import type { Address } from '../../src/ids.ts'
+import { createLogger } from '../../src/log.ts'
 import { C, SharedCounters } from '../../src/metrics/counters.ts'
 import { openDatagrams } from '../../src/transport/datagrams.ts'
 import { writeDatagramHead } from '../../src/workers/datagram.ts'
@@ -158,14 +159,21 @@ test('what cannot be sent is counted, and its segment comes back', async () => {
   expect(pool.free).toBe(pool.total)
 })
 
+/** Arguments of `start` for who only wants to know which segments come back. */
+function ignoring(given: Address[]): Parameters<Awaited<ReturnType<typeof openDatagrams>>['start']> {
+  const log = createLogger('silent', 'json', { write: () => {} })
+  return [new Uint8Array(65_536), () => {}, (segment) => given.push(segment), log]
+}
+
 test('what a lane still sends when the listener is closed is counted as failed', async () => {
   const row = new Float64Array(SharedCounters.octetsPerRow / Float64Array.BYTES_PER_ELEMENT)
   const datagrams = await openDatagrams('127.0.0.1', 0, row)
+  const given: Address[] = []
+  datagrams.start(...ignoring(given))
   datagrams.close()
   const memory = Buffer.alloc(DATAGRAM_HEAD_OCTETS + 1)
   writeDatagramHead(memory, 0 as Address, '127.0.0.1', 5060)
-  const given: Address[] = []
-  datagrams.send(memory, 0 as Address, memory.length, (segment) => given.push(segment))
+  datagrams.send(memory, 0 as Address, memory.length)
   expect(row[C.datagramsFailed]).toBe(1)
   expect(given).toEqual([0])
 })
@@ -190,7 +198,8 @@ test('where Node offers no way past its sockets, datagrams go through them, and 
   writeDatagramHead(memory, 0 as Address, '127.0.0.1', socket.address().port)
   memory.write(text, DATAGRAM_HEAD_OCTETS)
   const given: Address[] = []
-  datagrams.send(memory, 0 as Address, memory.length, (segment) => given.push(segment))
+  datagrams.start(...ignoring(given))
+  datagrams.send(memory, 0 as Address, memory.length)
   expect([...datagrams.pending]).toEqual([0])
   await eventually(() => heard).toEqual([text])
   await eventually(() => given).toEqual([0])

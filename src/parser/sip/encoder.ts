@@ -70,6 +70,52 @@ interface Patch {
   readonly start: number
   readonly end: number
   readonly text: string
+  next: Patch | null
+}
+
+/** What is changed in a message, by place. Patches of one place stay in the order they were made, insertions before what gives way. */
+class Patches {
+  #first: Patch | null = null
+
+  replace(start: number, end: number, text: string): void {
+    let before: Patch | null = null
+    let next = this.#first
+    while (next !== null && next.start <= start) {
+      before = next
+      next = next.next
+    }
+    const patch: Patch = { start, end, text, next }
+    if (before === null) this.#first = patch
+    else before.next = patch
+  }
+
+  insert(at: number, text: string): void {
+    this.replace(at, at, text)
+  }
+
+  cut({ start, end }: Line): void {
+    this.replace(start, end, '')
+  }
+
+  /** The octets from `start` to `end`, changed. */
+  applied(octets: Buffer, start: number, end: number): Buffer {
+    let length = end - start
+    for (let patch = this.#first; patch !== null; patch = patch.next) {
+      length += Buffer.byteLength(patch.text) - (patch.end - patch.start)
+    }
+    const result = Buffer.allocUnsafe(length)
+    let from = start
+    let to = 0
+    for (let patch = this.#first; patch !== null; patch = patch.next) {
+      assert(patch.start >= from, 'two edits of the same octets')
+      to += octets.copy(result, to, from, patch.start)
+      to += result.write(patch.text, to)
+      from = patch.end
+    }
+    to += octets.copy(result, to, from, end)
+    assert(to === length)
+    return result
+  }
 }
 
 /** A header line by its place in the table. */
@@ -131,88 +177,94 @@ function oneLine(value: string): string {
 }
 
 /** Cuts the first value off its line, or the line off its message when it has no other. */
-function withoutFirstValue(message: SipMessage, top: Line): Patch {
+function cutFirstValue(message: SipMessage, top: Line, patches: Patches): void {
   const value = raw(message, top.value, top.valueEnd)
   const comma = valueEnd(value, 0)
-  if (comma === value.length) return { start: top.start, end: top.end, text: '' }
+  if (comma === value.length) {
+    patches.cut(top)
+    return
+  }
   let next = comma + 1
   while (next < value.length && ' \t\r\n'.includes(value[next]!)) next++
-  return { start: top.value, end: top.value + next, text: '' }
+  patches.replace(top.value, top.value + next, '')
 }
 
 /** Appends parameters to the first value of a line, in the place of those by the same names (S-21). */
-function withParams(message: SipMessage, top: Line, params: string): readonly Patch[] {
+function addParams(message: SipMessage, top: Line, params: string, patches: Patches): void {
   oneLine(params)
   const value = raw(message, top.value, top.valueEnd)
   let end = valueEnd(value, 0)
   while (end > 0 && ' \t\r\n'.includes(value[end - 1]!)) end--
-  const patches: Patch[] = []
   const added = paramSpans(params, 0, params.length)
   for (const span of paramSpans(value, 0, end)) {
     const gives = added.some(({ name }) => name === span.name)
-    if (gives) patches.push({ start: top.value + span.start, end: top.value + span.end, text: '' })
+    if (gives) patches.replace(top.value + span.start, top.value + span.end, '')
   }
-  patches.push({ start: top.value + end, end: top.value + end, text: params })
-  return patches
+  patches.insert(top.value + end, params)
 }
 
 function notedParams(message: SipMessage): string {
   return message.kind === 'request' ? message.topViaParams : ''
 }
 
+/** Where new lines go: below the Vias, above all that a next hop may want to look at. */
+function belowVias(message: SipMessage): number {
+  return endOfLast(message, SIP_H_VIA) ?? message.index[SI_HEADERS]!
+}
+
 /** The message with the edits made. Every octet that they do not concern stays as it came, and where it was (S-41, S-44). */
 export function rewrite(message: SipMessage, edits: Edits): Buffer {
-  const { index } = message
-  const patches: Patch[] = []
-  const headersStart = index[SI_HEADERS]!
+  const { index, octets } = message
+  const patches = new Patches()
   const headersEnd = index[SI_HEADERS_END]!
-  const insert = (at: number, text: string) => patches.push({ start: at, end: at, text })
-  const cut = ({ start, end }: Line) => patches.push({ start, end, text: '' })
-  const first = (id: number) => firstLine(message, id)
-  const topVia = first(SIP_H_VIA)
-  // What is new goes below the Vias, above all that a next hop may want to look at.
-  const belowVias = () => endOfLast(message, SIP_H_VIA) ?? headersStart
+  const topVia = firstLine(message, SIP_H_VIA)
 
   if (edits.requestUri !== undefined) {
     const start = index[SI_URI]!
-    patches.push({ start, end: start + index[SI_URI_LENGTH]!, text: oneLine(edits.requestUri) })
+    patches.replace(start, start + index[SI_URI_LENGTH]!, oneLine(edits.requestUri))
   }
-  if (edits.prependVia !== undefined) insert(topVia?.start ?? headersStart, line('Via', edits.prependVia))
+  if (edits.prependVia !== undefined) patches.insert(topVia?.start ?? index[SI_HEADERS]!, line('Via', edits.prependVia))
   if (topVia !== undefined) {
     const viaParams = edits.topViaParams ?? notedParams(message)
     assert(!edits.removeTopVia || viaParams === '', 'a Via that goes gets no parameters')
-    if (edits.removeTopVia) patches.push(withoutFirstValue(message, topVia))
-    if (viaParams !== '') patches.push(...withParams(message, topVia, viaParams))
+    if (edits.removeTopVia) cutFirstValue(message, topVia, patches)
+    if (viaParams !== '') addParams(message, topVia, viaParams, patches)
   }
   if (edits.maxForwards !== undefined) {
-    const there = first(SIP_H_MAX_FORWARDS)
-    if (there) patches.push({ start: there.value, end: there.valueEnd, text: `${edits.maxForwards}` })
-    else insert(belowVias(), line('Max-Forwards', `${edits.maxForwards}`))
+    const there = firstLine(message, SIP_H_MAX_FORWARDS)
+    if (there) patches.replace(there.value, there.valueEnd, `${edits.maxForwards}`)
+    else patches.insert(belowVias(message), line('Max-Forwards', `${edits.maxForwards}`))
   }
   if (edits.prependRecordRoute !== undefined) {
-    insert(first(SIP_H_RECORD_ROUTE)?.start ?? belowVias(), line('Record-Route', edits.prependRecordRoute))
+    const at = firstLine(message, SIP_H_RECORD_ROUTE)?.start ?? belowVias(message)
+    patches.insert(at, line('Record-Route', edits.prependRecordRoute))
   }
   if (edits.prependRoutes !== undefined || edits.replaceRoutes !== undefined || edits.removeTopRoute) {
-    const topRoute = first(SIP_H_ROUTE)
-    const newRoutes = [...(edits.prependRoutes ?? []), ...(edits.replaceRoutes ?? [])]
-    if (newRoutes.length > 0) {
-      insert(topRoute?.start ?? belowVias(), newRoutes.map((value) => line('Route', value)).join(''))
-    }
-    if (edits.replaceRoutes !== undefined) linesOf(message, SIP_H_ROUTE).forEach(cut)
-    else if (edits.removeTopRoute && topRoute !== undefined) patches.push(withoutFirstValue(message, topRoute))
+    editRoutes(message, edits, patches)
   }
   if (edits.remove !== undefined) {
     const lines = linesOf(message)
-    for (const name of edits.remove) for (const there of lines) if (isNamed(message, there, name)) cut(there)
+    for (const name of edits.remove) for (const there of lines) if (isNamed(message, there, name)) patches.cut(there)
   }
-  for (const [name, value] of edits.append ?? []) insert(headersEnd, line(name, value))
+  if (edits.append !== undefined)
+    for (const [name, value] of edits.append) patches.insert(headersEnd, line(name, value))
   if (edits.contentLength !== undefined) {
     const [there, ...others] = linesOf(message, SIP_H_CONTENT_LENGTH)
-    if (there) patches.push({ start: there.value, end: there.valueEnd, text: `${edits.contentLength}` })
-    else insert(headersEnd, line('Content-Length', `${edits.contentLength}`))
-    for (const other of others) cut(other)
+    if (there) patches.replace(there.value, there.valueEnd, `${edits.contentLength}`)
+    else patches.insert(headersEnd, line('Content-Length', `${edits.contentLength}`))
+    for (const other of others) patches.cut(other)
   }
-  return patched(message.octets, patches)
+  return patches.applied(octets, 0, octets.length)
+}
+
+function editRoutes(message: SipMessage, edits: Edits, patches: Patches): void {
+  const topRoute = firstLine(message, SIP_H_ROUTE)
+  const newRoutes = [...(edits.prependRoutes ?? []), ...(edits.replaceRoutes ?? [])]
+  if (newRoutes.length > 0) {
+    patches.insert(topRoute?.start ?? belowVias(message), newRoutes.map((value) => line('Route', value)).join(''))
+  }
+  if (edits.replaceRoutes !== undefined) for (const there of linesOf(message, SIP_H_ROUTE)) patches.cut(there)
+  else if (edits.removeTopRoute && topRoute !== undefined) cutFirstValue(message, topRoute, patches)
 }
 
 function isNamed(message: SipMessage, there: Line, name: HeaderName): boolean {
@@ -223,35 +275,6 @@ function isNamed(message: SipMessage, there: Line, name: HeaderName): boolean {
     there.nameLength === name.length &&
     raw(message, there.start, there.start + there.nameLength).toLowerCase() === name.toLowerCase()
   )
-}
-
-/** Patches of one place stay in the order they were made, what is inserted before what gives way. There are a few. */
-function sortByPlace(patches: Patch[]): void {
-  for (let i = 1; i < patches.length; i++) {
-    const patch = patches[i]!
-    let at = i
-    for (; at > 0 && patches[at - 1]!.start > patch.start; at--) patches[at] = patches[at - 1]!
-    patches[at] = patch
-  }
-}
-
-function patched(octets: Buffer, patches: Patch[]): Buffer {
-  if (patches.length === 0) return Buffer.from(octets)
-  sortByPlace(patches)
-  let length = octets.length
-  for (const { start, end, text } of patches) length += Buffer.byteLength(text) - (end - start)
-  const result = Buffer.allocUnsafe(length)
-  let from = 0
-  let to = 0
-  for (const { start, end, text } of patches) {
-    assert(start >= from, 'two edits of the same octets')
-    to += octets.copy(result, to, from, start)
-    to += result.write(text, to)
-    from = end
-  }
-  to += octets.copy(result, to, from)
-  assert(to === length)
-  return result
 }
 
 /**
@@ -317,7 +340,9 @@ function rawLine(message: SipMessage, i: number): string {
 
 function topViaLine(request: SipRequest, i: number): string {
   const via = lineAt(request, i)
-  return copyLine(request, via, withParams(request, via, request.topViaParams)).toString('latin1')
+  const patches = new Patches()
+  addParams(request, via, request.topViaParams, patches)
+  return patches.applied(request.octets, via.start, via.end).toString('latin1')
 }
 
 function withTag(request: SipRequest, i: number, tag: string): string {
@@ -325,12 +350,9 @@ function withTag(request: SipRequest, i: number, tag: string): string {
   return `${raw(request, start, valueEnd)};tag=${tag}${raw(request, valueEnd, end)}`
 }
 
-/** A header line of a message, patched at positions of the message. */
-function copyLine(message: SipMessage, { start, end }: Line, patches: readonly Patch[] = []): Buffer {
-  return patched(
-    message.octets.subarray(start, end),
-    patches.map((patch) => ({ ...patch, start: patch.start - start, end: patch.end - start })),
-  )
+/** A header line of a message. */
+function copyLine(message: SipMessage, { start, end }: Line): Buffer {
+  return message.octets.subarray(start, end)
 }
 
 /** The ACK for a final response other than 2xx (S-35). `invite` is the request as we sent it. */
