@@ -51,7 +51,7 @@ export interface KeepRequest {
   readonly message: NewMessage
   /** Tells the sender that its message was stored (SILO-12). */
   readonly notice: OutgoingMessage | null
-  /** Who tells whom; one notice a minute goes out for each. */
+  /** Who tells whom; one notice a minute goes out for each. Empty where there is none. */
   readonly noticeKey: string
   /** `<stored/>`, when the message asked for it (C-9). */
   readonly imdn: OutgoingMessage | null

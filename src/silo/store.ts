@@ -92,7 +92,7 @@ export function keepRequestOf(
     callId: (config.use_mode & 1) === 1 || options.sent === true ? request.callId : '',
     messageId: messageIdOf(request, owner),
   }
-  const sender = from.uri === null ? from.uriText : aorOf(from.uri)
+  const notice = isSilent(config, options) ? null : noticeOf(request, message.messageId, config, templates, variables)
   return {
     ok: true,
     value: {
@@ -104,8 +104,8 @@ export function keepRequestOf(
         sndTime,
         octets: body.length,
       },
-      notice: isSilent(config, options) ? null : noticeOf(request, message.messageId, config, templates, variables),
-      noticeKey: `${sender}|${owner}`,
+      notice,
+      noticeKey: notice === null ? '' : `${from.uri === null ? from.uriText : aorOf(from.uri)}|${owner}`,
       imdn: imdnOf(message, 'stored', config, now),
     },
   }

@@ -97,6 +97,17 @@ class Patches {
     this.replace(start, end, '')
   }
 
+  /** As `applied`, a character for each octet: of the head. */
+  appliedText(message: SipMessage, start: number, end: number): string {
+    let result = ''
+    let from = start
+    for (let patch = this.#first; patch !== null; patch = patch.next) {
+      result += message.latin1(from, patch.start) + octetText(patch.text)
+      from = patch.end
+    }
+    return result + message.latin1(from, end)
+  }
+
   /** The octets from `start` to `end`, changed. */
   applied(octets: Buffer, start: number, end: number): Buffer {
     let length = end - start
@@ -161,11 +172,6 @@ function endOfLast(message: SipMessage, id: number): number | undefined {
   return last < 0 ? undefined : lineAt(message, last).end
 }
 
-/** Octets from `start` to `end`, a character each: what commas and semicolons are looked for in. */
-function raw(message: SipMessage, start: number, end: number): string {
-  return message.octets.toString('latin1', start, end)
-}
-
 /** What goes into a message is ours, or was a header of one: an end of line in it would be a header of somebody's choice. */
 function line(name: string, value: string): string {
   return `${name}: ${oneLine(value)}\r\n`
@@ -178,7 +184,7 @@ function oneLine(value: string): string {
 
 /** Cuts the first value off its line, or the line off its message when it has no other. */
 function cutFirstValue(message: SipMessage, top: Line, patches: Patches): void {
-  const value = raw(message, top.value, top.valueEnd)
+  const value = message.latin1(top.value, top.valueEnd)
   const comma = valueEnd(value, 0)
   if (comma === value.length) {
     patches.cut(top)
@@ -192,7 +198,7 @@ function cutFirstValue(message: SipMessage, top: Line, patches: Patches): void {
 /** Appends parameters to the first value of a line, in the place of those by the same names (S-21). */
 function addParams(message: SipMessage, top: Line, params: string, patches: Patches): void {
   oneLine(params)
-  const value = raw(message, top.value, top.valueEnd)
+  const value = message.latin1(top.value, top.valueEnd)
   let end = valueEnd(value, 0)
   while (end > 0 && ' \t\r\n'.includes(value[end - 1]!)) end--
   const added = paramSpans(params, 0, params.length)
@@ -273,7 +279,7 @@ function isNamed(message: SipMessage, there: Line, name: HeaderName): boolean {
   return (
     there.id === SIP_H_OTHER &&
     there.nameLength === name.length &&
-    raw(message, there.start, there.start + there.nameLength).toLowerCase() === name.toLowerCase()
+    message.latin1(there.start, there.start + there.nameLength).toLowerCase() === name.toLowerCase()
   )
 }
 
@@ -335,19 +341,19 @@ function isAscii(text: string): boolean {
 /** The header line at a place of the table. */
 function rawLine(message: SipMessage, i: number): string {
   const { start, end } = lineAt(message, i)
-  return raw(message, start, end)
+  return message.latin1(start, end)
 }
 
 function topViaLine(request: SipRequest, i: number): string {
   const via = lineAt(request, i)
   const patches = new Patches()
   addParams(request, via, request.topViaParams, patches)
-  return patches.applied(request.octets, via.start, via.end).toString('latin1')
+  return patches.appliedText(request, via.start, via.end)
 }
 
 function withTag(request: SipRequest, i: number, tag: string): string {
   const { start, valueEnd, end } = lineAt(request, i)
-  return `${raw(request, start, valueEnd)};tag=${tag}${raw(request, valueEnd, end)}`
+  return `${request.latin1(start, valueEnd)};tag=${tag}${request.latin1(valueEnd, end)}`
 }
 
 /** A header line of a message. */
@@ -371,7 +377,7 @@ function sameTransaction(request: SipRequest, method: string, toOf: SipMessage):
   const topVia = firstLine(request, SIP_H_VIA)
   const to = firstLine(toOf, SIP_H_TO)
   assert(topVia !== undefined && to !== undefined && request.cseq !== null, 'a request of our own, and its answer')
-  const value = raw(request, topVia.value, topVia.valueEnd)
+  const value = request.latin1(topVia.value, topVia.valueEnd)
   const via = request.octets.subarray(topVia.value, topVia.value + valueEnd(value, 0))
   const copies = lines.filter(({ id }) => id === SIP_H_ROUTE || id === SIP_H_FROM || id === SIP_H_CALL_ID)
   return Buffer.concat([

@@ -18,6 +18,8 @@ interface MessageBase {
   readonly octets: Buffer
   /** Where everything is in `octets`, as laid out in kernel/sip-record.ts: for those who rewrite messages. */
   readonly index: readonly number[]
+  /** Octets of the head, a character each: what commas and semicolons are looked for in, and what is copied. */
+  latin1(start: number, end: number): string
   /** The first fault that S-1 … S-13 make a receiver answer or drop the message for; null: well formed where it matters. */
   readonly problem: SipProblem | null
   /** First value line of a header, unfolded (S-2); null when there is none. Compact forms count (S-4). */

@@ -218,15 +218,23 @@ abstract class MessageView {
     return null
   }
 
+  latin1(start: number, end: number): string {
+    return this.#head()?.slice(start, end) ?? this.octets.toString('latin1', start, end)
+  }
+
   protected text(start: number, length: number): string {
+    const end = start + length
+    return this.#head()?.slice(start, end) ?? this.octets.toString('utf8', start, end)
+  }
+
+  #head(): string | null {
     if (this.#ascii === undefined) {
       const end = this.index[SI_HEAD_END]!
       // Mostly the body is as well, and need not be left out.
       const ascii = isAscii(this.octets) || isAscii(this.octets.subarray(0, end))
       this.#ascii = ascii ? this.octets.toString('latin1', 0, end) : null
     }
-    if (this.#ascii !== null) return this.#ascii.slice(start, start + length)
-    return this.octets.toString('utf8', start, start + length)
+    return this.#ascii
   }
 
   /** Where the first header with this id stands in the index, from `from` on; -1: there is none. */
