@@ -1,3 +1,5 @@
+import assert from 'node:assert/strict'
+
 /**
  * A Map for entries that come and go at a high rate, as those of transactions do.
  *
@@ -26,12 +28,36 @@ export class TransientMap<Key, Value> {
   }
 
   set(key: Key, value: Value): void {
-    let place = this.#places.get(key)
-    if (place === undefined) {
-      place = this.#free.pop() ?? this.#values.length
-      this.#places.set(key, place)
-    }
+    const place = this.#places.get(key)
+    if (place === undefined) this.add(key, value)
+    else this.#values[place] = value
+  }
+
+  /**
+   * Adds an entry whose key is known not to be there.
+   * @returns its place, by which it is replaced and removed without being looked up again
+   */
+  add(key: Key, value: Value): number {
+    const place = this.#free.pop() ?? this.#values.length
+    this.#places.set(key, place)
     this.#values[place] = value
+    return place
+  }
+
+  /** What lies at a place, if there is anything. */
+  at(place: number): Value | undefined {
+    return this.#values[place]
+  }
+
+  /** @param place of an entry that is there */
+  replace(place: number, value: Value): void {
+    this.#values[place] = value
+  }
+
+  /** @param place that of the key, which is there */
+  remove(key: Key, place: number): void {
+    assert(this.#places.delete(key), 'an entry is removed once')
+    this.#vacate(place)
   }
 
   /** Returns whether it was there. */
@@ -39,14 +65,18 @@ export class TransientMap<Key, Value> {
     const place = this.#places.get(key)
     if (place === undefined) return false
     this.#places.delete(key)
+    this.#vacate(place)
+    return true
+  }
+
+  #vacate(place: number): void {
     if (this.#places.size === 0) {
       // Of a rush that is over no room is kept.
       this.#values.length = this.#free.length = 0
-      return true
+      return
     }
     this.#values[place] = undefined
     this.#free.push(place)
-    return true
   }
 
   clear(): void {

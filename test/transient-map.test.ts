@@ -12,20 +12,38 @@ describe('a map for what comes and goes', () => {
       fc.integer({ min: 0, max: 60 }).map((n) => `z9hG4bK${n}`),
       fc.string({ maxLength: 2 }),
     )
-    const step = fc.record({ does: fc.constantFrom('set', 'set', 'delete', 'get', 'clear'), key, value: fc.nat() })
+    const step = fc.record({
+      does: fc.constantFrom('set', 'set', 'add', 'replace', 'delete', 'remove', 'get', 'clear'),
+      key,
+      value: fc.nat(),
+    })
     fc.assert(
       fc.property(fc.array(step, { maxLength: 400, size: 'max' }), (steps) => {
         const [map, model] = [new TransientMap<string, number>(), new Map<string, number>()]
+        /** Of those that were added. */
+        const places = new Map<string, number>()
         for (const { does, key, value } of steps) {
           if (does === 'set') {
             map.set(key, value)
             model.set(key, value)
+          } else if (does === 'add' && !model.has(key)) {
+            places.set(key, map.add(key, value))
+            model.set(key, value)
+          } else if (does === 'replace' && places.has(key)) {
+            map.replace(places.get(key)!, value)
+            model.set(key, value)
+          } else if (does === 'remove' && places.has(key)) {
+            map.remove(key, places.get(key)!)
+            expect(map.at(places.get(key)!)).toBe(undefined)
+            model.delete(key)
           } else if (does === 'delete') expect(map.delete(key)).toBe(model.delete(key))
           // Seldom: else nothing would ever be in it.
           else if (does === 'clear' && value % 16 === 0) {
             map.clear()
             model.clear()
           }
+          for (const added of places.keys()) if (!model.has(added)) places.delete(added)
+          for (const [added, place] of places) expect(map.at(place)).toBe(model.get(added))
           expect([map.get(key), map.has(key), map.size]).toEqual([model.get(key), model.has(key), model.size])
         }
         expect(contents(map)).toEqual([...model.values()].sort((a, b) => a - b))

@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
 import type { SipRequest } from '../../parser/sip/message.ts'
-import { TransientMap } from '../../transient-map.ts'
 import type { SipChannel } from '../transactions/channel.ts'
 import type { ServerTransaction } from '../transactions/transaction.ts'
 import { localResponse } from './best-response.ts'
@@ -61,8 +60,7 @@ export class ProxyCore {
     handled: 0,
   }
   readonly #tools: ProxyTools
-  /** By transaction key. */
-  readonly #contexts = new TransientMap<string, ResponseContext>()
+  #open = 0
   readonly #waiting = new WaitingBranches()
   #acksWaiting = 0
 
@@ -81,7 +79,7 @@ export class ProxyCore {
 
   /** Requests whose response contexts are open: never more than there are server transactions. */
   get open(): number {
-    return this.#contexts.size
+    return this.#open
   }
 
   /**
@@ -108,13 +106,14 @@ export class ProxyCore {
     const contextOptions = {
       onFailure: options.onFailure ?? null,
       flowNamed: options.flowNamed === true,
-      ended: (ended: ResponseContext) => {
-        if (this.#contexts.get(server.key) === ended) this.#contexts.delete(server.key)
+      ended: () => {
+        this.#open--
       },
     }
     this.counters.forwarded++
     const context = new ResponseContext(server, forwarding, this.#bounded(groups), contextOptions, this.#tools)
-    this.#contexts.set(server.key, context)
+    // Forwarded anew, it has one already, which nobody tells any more.
+    if (!(server.user instanceof ResponseContext)) this.#open++
     context.start()
   }
 
@@ -138,7 +137,7 @@ export class ProxyCore {
   cancel(cancel: ServerTransaction, invite: ServerTransaction | null): void {
     const status = invite === null ? 481 : 200
     cancel.respond(localResponse(cancel.request, status), status)
-    if (invite !== null) this.#contexts.get(invite.key)?.cancel()
+    if (invite?.user instanceof ResponseContext) invite.user.cancel()
   }
 
   /**

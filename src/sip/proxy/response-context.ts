@@ -29,7 +29,7 @@ export interface ContextOptions {
   /** Whoever has sent the request wants to know when its flow has failed (430); else that is 480 (S-70). */
   readonly flowNamed: boolean
   /** The context is of no use any more. */
-  readonly ended: (context: ResponseContext) => void
+  readonly ended: () => void
 }
 
 /**
@@ -126,7 +126,7 @@ export class ResponseContext implements ServerUser, BranchUser, TimerOwner {
       this.#decide()
       this.#cancelBranches()
     }
-    this.#options.ended(this)
+    this.#options.ended()
   }
 
   expired(): void {

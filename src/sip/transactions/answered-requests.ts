@@ -1,5 +1,5 @@
-import assert from 'node:assert/strict'
 import { Buffer } from 'node:buffer'
+import type { TransientMap } from '../../transient-map.ts'
 import { type TimerOwner, type TimerWheel, WheelTimer } from '../timer-wheel.ts'
 import type { SipChannel } from './channel.ts'
 
@@ -15,6 +15,8 @@ const batchesPerLife = 32
 class Batch implements TimerOwner {
   readonly number: number
   readonly keys: string[] = []
+  /** Where the layer keeps each. */
+  readonly places: number[] = []
   readonly channels: SipChannel[] = []
   /** Where each answer ends in `octets`; it begins where the one before it ends. */
   readonly ends: number[] = []
@@ -34,11 +36,12 @@ class Batch implements TimerOwner {
     return this.keys.length === batchAnswers || this.used >= batchOctets
   }
 
-  add(key: string, octets: Uint8Array, channel: SipChannel): void {
+  add(key: string, place: number, octets: Uint8Array, channel: SipChannel): void {
     this.#reserve(octets.length)
     this.octets.set(octets, this.used)
     this.used += octets.length
     this.keys.push(key)
+    this.places.push(place)
     this.channels.push(channel)
     this.ends.push(this.used)
   }
@@ -61,6 +64,9 @@ class Batch implements TimerOwner {
   }
 }
 
+/** An answer that is kept: number of its batch, and place in it. What the table of server transactions holds in their stead. */
+export type AnswerId = number
+
 /** What tells whether an answer is still kept. */
 export interface Remembered {
   readonly over: boolean
@@ -74,14 +80,15 @@ export interface Remembered {
  *   └ J after its last answer    └ J after its last answer    └ sealed when full, or J/32 after its first
  *
  * At thousands a second these are most of what a lane remembers, for longer than anything else: outside the JavaScript
- * heap, in batches, they neither grow it nor have to be looked at when garbage is collected.
+ * heap, in batches, they neither grow it nor have to be looked at when garbage is collected. What tells copies by their key
+ * is the table of server transactions, where an answer takes the place of the transaction that gave it.
  */
 export class AnsweredRequests implements TimerOwner {
   readonly #wheel: TimerWheel
   readonly #lifeMs: number
   readonly #forgotten: (key: string) => void
-  /** By transaction key: number of the batch, and place in it. */
-  readonly #places = new Map<string, number>()
+  readonly #servers: TransientMap<string, unknown>
+  #kept = 0
   readonly #batches = new Map<number, Batch>()
   #current: Batch | null = null
   #lastNumber = 0
@@ -90,41 +97,47 @@ export class AnsweredRequests implements TimerOwner {
 
   /**
    * @param lifeMs Timer J
-   * @param forgotten told of each answer that is no longer kept
+   * @param servers what entries for answers are put into, and taken from when they are no longer kept
+   * @param forgotten told of each of these
    */
-  constructor(wheel: TimerWheel, lifeMs: number, forgotten: (key: string) => void) {
+  constructor(
+    wheel: TimerWheel,
+    lifeMs: number,
+    servers: TransientMap<string, unknown>,
+    forgotten: (key: string) => void,
+  ) {
     this.#wheel = wheel
     this.#lifeMs = lifeMs
+    this.#servers = servers
     this.#forgotten = forgotten
   }
 
-  get size(): number {
-    return this.#places.size
-  }
-
-  /** @param octets copied */
-  remember(key: string, octets: Uint8Array, channel: SipChannel): Remembered {
-    assert(!this.#places.has(key), 'a request is answered once')
+  /**
+   * Keeps the answer to the request with this key, whose entry in the table becomes an `AnswerId`.
+   * @param place of the entry
+   * @param octets copied
+   */
+  remember(key: string, place: number, octets: Uint8Array, channel: SipChannel): Remembered {
     const batch = this.#current ?? this.#begin()
-    this.#places.set(key, batch.number * batchAnswers + batch.keys.length)
-    batch.add(key, octets, channel)
+    this.#servers.replace(place, idOf(batch, batch.keys.length))
+    this.#kept++
+    batch.add(key, place, octets, channel)
     this.#wheel.start(batch.timer, this.#lifeMs)
     if (batch.full) this.#end()
     return batch
   }
 
-  /** Sends the answer of this request again, if it is kept; null: it is not. */
-  repeat(key: string): 'sent' | 'unsendable' | null {
-    const place = this.#places.get(key)
-    if (place === undefined) return null
-    const batch = this.#batches.get(Math.floor(place / batchAnswers))!
-    const i = place % batchAnswers
+  /** Sends an answer again that is kept. */
+  repeat(id: AnswerId): 'sent' | 'unsendable' {
+    const batch = this.#batches.get(Math.floor(id / batchAnswers))!
+    const i = id % batchAnswers
     return batch.channels[i]!.send(batch.answer(i)) ? 'sent' : 'unsendable'
   }
 
-  forget(key: string): void {
-    if (this.#places.delete(key)) this.#forgotten(key)
-    if (this.#places.size > 0) return
+  /** @param place of the entry of an answer that is kept */
+  forget(key: string, place: number): void {
+    this.#remove(key, place)
+    if (this.#kept > 0) return
     // Nothing is kept, so that nothing has to run out.
     for (const { timer } of this.#batches.values()) this.#wheel.cancel(timer)
     this.#batches.clear()
@@ -152,11 +165,20 @@ export class AnsweredRequests implements TimerOwner {
   #drop(batch: Batch): void {
     batch.over = true
     this.#batches.delete(batch.number)
-    for (const [i, key] of batch.keys.entries()) {
-      // One that was forgotten before may be here again, in another batch.
-      if (this.#places.get(key) !== batch.number * batchAnswers + i) continue
-      this.#places.delete(key)
-      this.#forgotten(key)
+    const { keys, places } = batch
+    for (let i = 0; i < keys.length; i++) {
+      // Where one was forgotten before, there is something else by now, or nothing.
+      if (this.#servers.at(places[i]!) === idOf(batch, i)) this.#remove(keys[i]!, places[i]!)
     }
   }
+
+  #remove(key: string, place: number): void {
+    this.#kept--
+    this.#servers.remove(key, place)
+    this.#forgotten(key)
+  }
+}
+
+function idOf(batch: Batch, i: number): AnswerId {
+  return batch.number * batchAnswers + i
 }

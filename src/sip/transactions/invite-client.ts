@@ -3,7 +3,7 @@ import { ackFor } from '../../parser/sip/encoder.ts'
 import type { SipRequest, SipResponse } from '../../parser/sip/message.ts'
 import { type TimerOwner, WheelTimer } from '../timer-wheel.ts'
 import type { SipChannel } from './channel.ts'
-import type { ClientTransaction, ClientUser, InviteClientState, TransactionContext } from './transaction.ts'
+import type { ClientContext, ClientUser, InviteClientState, PlacedClient } from './transaction.ts'
 
 /**
  * INVITE client transaction (S-32): RFC 3261 17.1.1 as changed by RFC 6026.
@@ -23,13 +23,14 @@ import type { ClientTransaction, ClientUser, InviteClientState, TransactionConte
  *
  * Proceeding has no timer: its end is up to the user, by Timer C (S-48).
  */
-export class InviteClientTransaction implements ClientTransaction, TimerOwner {
+export class InviteClientTransaction implements PlacedClient, TimerOwner {
   readonly kind = 'invite-client'
-  readonly key: string
+  readonly branch: string
   readonly request: SipRequest
   readonly channel: SipChannel
+  next: PlacedClient | null = null
   readonly #user: ClientUser
-  readonly #context: TransactionContext
+  readonly #context: ClientContext
   readonly #timerA = new WheelTimer(this)
   /** B, D or M: a state has one of them. */
   readonly #limit = new WheelTimer(this)
@@ -38,13 +39,17 @@ export class InviteClientTransaction implements ClientTransaction, TimerOwner {
   #unsent = false
   #intervalMs: number
 
-  constructor(key: string, request: SipRequest, channel: SipChannel, user: ClientUser, context: TransactionContext) {
-    this.key = key
+  constructor(branch: string, request: SipRequest, channel: SipChannel, user: ClientUser, context: ClientContext) {
+    this.branch = branch
     this.request = request
     this.channel = channel
     this.#user = user
     this.#context = context
     this.#intervalMs = context.timers.a
+  }
+
+  get method(): string {
+    return this.request.method
   }
 
   get state(): InviteClientState {

@@ -5,11 +5,11 @@ import { type TimerOwner, WheelTimer } from '../timer-wheel.ts'
 import type { SipChannel } from './channel.ts'
 import type {
   InviteServerState,
+  PlacedServer,
   RespondOutcome,
+  ServerContext,
   ServerEnding,
-  ServerTransaction,
   ServerUser,
-  TransactionContext,
 } from './transaction.ts'
 import { trying } from './trying.ts'
 
@@ -33,13 +33,14 @@ export type AckOutcome = 'absorbed' | 'up'
  *          │Confirmed├───┘── I ──▶ Terminated
  *          └─────────┘
  */
-export class InviteServerTransaction implements ServerTransaction, TimerOwner {
+export class InviteServerTransaction implements PlacedServer, TimerOwner {
   readonly kind = 'invite-server'
   readonly key: string
   readonly request: SipRequest
   readonly channel: SipChannel
+  place = 0
   user: ServerUser | null = null
-  readonly #context: TransactionContext
+  readonly #context: ServerContext
   /** The wait for an answer before the 100; then G. */
   readonly #timerG = new WheelTimer(this)
   /** H, I or L: a state has one of them. */
@@ -49,7 +50,7 @@ export class InviteServerTransaction implements ServerTransaction, TimerOwner {
   /** The last one sent: a provisional one, the 2xx or the final response. */
   #response: Buffer | null = null
 
-  constructor(key: string, request: SipRequest, channel: SipChannel, context: TransactionContext) {
+  constructor(key: string, request: SipRequest, channel: SipChannel, context: ServerContext) {
     this.key = key
     this.request = request
     this.channel = channel

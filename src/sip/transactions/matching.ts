@@ -24,11 +24,6 @@ export function legacyServerKey(request: SipRequest, via: Via, method: string, t
   return ` ${method} ${requestUri} ${callId} ${cseq?.number} ${from?.tag ?? ''} ${toTag} ${via.text}`
 }
 
-/** The key of the client transaction that a response with this branch and CSeq method belongs to (S-31). */
-export function clientKey(branch: string, method: string): string {
-  return `${branch} ${method}`
-}
-
 /** What requests share that reached us over several ways from one sender (S-38); null inside a dialog. */
 export function mergeKey(request: SipRequest): string | null {
   if (request.to?.tag !== null) return null

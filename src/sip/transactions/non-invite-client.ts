@@ -3,7 +3,7 @@ import type { Buffer } from 'node:buffer'
 import type { SipResponse } from '../../parser/sip/message.ts'
 import { type TimerOwner, WheelTimer } from '../timer-wheel.ts'
 import type { SipChannel } from './channel.ts'
-import type { ClientTransaction, ClientUser, NonInviteClientState, TransactionContext } from './transaction.ts'
+import type { ClientContext, ClientUser, NonInviteClientState, PlacedClient, SentRequest } from './transaction.ts'
 
 /**
  * Client transaction of any other method (S-34): RFC 3261 17.1.2.
@@ -22,12 +22,14 @@ import type { ClientTransaction, ClientUser, NonInviteClientState, TransactionCo
  *                              │Completed├───┘── K ──▶ Terminated
  *                              └─────────┘
  */
-export class NonInviteClientTransaction implements ClientTransaction, TimerOwner {
+export class NonInviteClientTransaction implements PlacedClient, TimerOwner {
   readonly kind = 'non-invite-client'
-  readonly key: string
+  readonly branch: string
+  readonly method: string
   readonly channel: SipChannel
+  next: PlacedClient | null = null
   #user: ClientUser
-  readonly #context: TransactionContext
+  readonly #context: ClientContext
   readonly #timerE = new WheelTimer(this)
   /** F, then K. */
   readonly #limit = new WheelTimer(this)
@@ -38,9 +40,16 @@ export class NonInviteClientTransaction implements ClientTransaction, TimerOwner
   #unsent = false
   #intervalMs: number
 
-  constructor(key: string, octets: Buffer, channel: SipChannel, user: ClientUser, context: TransactionContext) {
-    this.key = key
-    this.#octets = octets
+  constructor(
+    branch: string,
+    request: Omit<SentRequest, 'branch'>,
+    channel: SipChannel,
+    user: ClientUser,
+    context: ClientContext,
+  ) {
+    this.branch = branch
+    this.method = request.method
+    this.#octets = request.octets
     this.channel = channel
     this.#user = user
     this.#context = context

@@ -6,10 +6,10 @@ import type { Remembered } from './answered-requests.ts'
 import type { SipChannel } from './channel.ts'
 import type {
   NonInviteServerState,
+  PlacedServer,
   RespondOutcome,
   ServerContext,
   ServerEnding,
-  ServerTransaction,
   ServerUser,
 } from './transaction.ts'
 import { trying } from './trying.ts'
@@ -33,10 +33,11 @@ import { trying } from './trying.ts'
  * 64*T1 after the request its client has given up: whatever we say later is a late answer, which is not sent (S-36). A
  * response that cannot be sent does not end the transaction, or the next copy would be taken for a new request.
  */
-export class NonInviteServerTransaction implements ServerTransaction, TimerOwner {
+export class NonInviteServerTransaction implements PlacedServer, TimerOwner {
   readonly kind = 'non-invite-server'
   readonly key: string
   readonly channel: SipChannel
+  place = 0
   user: ServerUser | null = null
   readonly #context: ServerContext
   /** The wait for the 100, then for the client to give up. */
@@ -100,7 +101,7 @@ export class NonInviteServerTransaction implements ServerTransaction, TimerOwner
     if (this.state === 'terminated') return
     if (this.#state === 'completed') {
       this.#state = 'terminated'
-      this.#context.forget(this.key)
+      this.#context.forget(this)
     } else this.#end('finished')
   }
 

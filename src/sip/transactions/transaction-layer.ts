@@ -5,21 +5,22 @@ import type { SipMessage, SipRequest, SipResponse } from '../../parser/sip/messa
 import type { Via } from '../../parser/sip/values.ts'
 import { TransientMap } from '../../transient-map.ts'
 import type { TimerWheel } from '../timer-wheel.ts'
-import { AnsweredRequests } from './answered-requests.ts'
+import { AnsweredRequests, type AnswerId } from './answered-requests.ts'
 import type { SipChannel } from './channel.ts'
+import { ClientTable } from './client-table.ts'
 import { InviteClientTransaction } from './invite-client.ts'
 import { InviteServerTransaction } from './invite-server.ts'
-import { clientKey, hasCookie, legacyServerKey, mergeKey, serverKey, toTagOf } from './matching.ts'
+import { hasCookie, legacyServerKey, mergeKey, serverKey, toTagOf } from './matching.ts'
 import { NonInviteClientTransaction } from './non-invite-client.ts'
 import { NonInviteServerTransaction } from './non-invite-server.ts'
 import { type BaseTimers, defaultBaseTimers, timersOf } from './timers.ts'
 import type {
+  ClientContext,
   ClientTransaction,
   ClientUser,
   SentRequest,
   ServerContext,
   ServerTransaction,
-  TransactionContext,
   TransactionCounters,
   TransactionKind,
 } from './transaction.ts'
@@ -41,7 +42,6 @@ export interface TransactionUser {
 }
 
 type Server = InviteServerTransaction | NonInviteServerTransaction
-type Client = InviteClientTransaction | NonInviteClientTransaction
 
 /** All transactions of one lane: which message belongs to which, and what is new. */
 export class TransactionLayer {
@@ -59,16 +59,16 @@ export class TransactionLayer {
   }
   readonly #user: TransactionUser
   readonly #maxTransactions: number
-  readonly #servers = new TransientMap<string, Server>()
-  readonly #clients = new TransientMap<string, Client>()
-  /** Servers that have answered over UDP. */
+  /** By their keys; those that have answered over UDP by what they have answered. */
+  readonly #servers = new TransientMap<string, Server | AnswerId>()
+  readonly #clients = new ClientTable()
   readonly #answered: AnsweredRequests
   /** Transactions of requests that a core answers itself, by what their merged copies share (S-38). */
   readonly #merging = new Map<string, string>()
   /** What each of them shares, by transaction: it is needed longer than the request is kept. */
   readonly #mergeKeys = new Map<string, string>()
   readonly #serverContext: ServerContext
-  readonly #clientContext: TransactionContext
+  readonly #clientContext: ClientContext
   /** To tag of the 503s that no transaction knows of: the ACKs for them are told by it, and go nowhere. */
   readonly #refusalTag = randomBytes(8).toString('hex')
 
@@ -89,32 +89,30 @@ export class TransactionLayer {
     this.#maxTransactions = maxTransactions
     const timers = timersOf(options.timers ?? defaultBaseTimers)
     const shared = { wheel, timers, counters: this.counters }
-    this.#answered = new AnsweredRequests(wheel, timers.j, (key) => this.#serverEnded('non-invite-server', key))
+    const forgotten = (key: string) => this.#serverEnded('non-invite-server', key)
+    this.#answered = new AnsweredRequests(wheel, timers.j, this.#servers, forgotten)
     this.#serverContext = {
       ...shared,
-      ended: ({ kind, key, channel }) => {
-        this.#servers.delete(key)
+      ended: ({ kind, key, place, channel }) => {
+        this.#servers.remove(key, place)
         this.#serverEnded(kind, key)
         channel.release?.()
       },
-      remember: ({ key, channel }, octets) => {
-        this.#servers.delete(key)
-        return this.#answered.remember(key, octets, channel)
-      },
-      forget: (key) => this.#answered.forget(key),
+      remember: ({ key, place, channel }, octets) => this.#answered.remember(key, place, octets, channel),
+      forget: ({ key, place }) => this.#answered.forget(key, place),
     }
     this.#clientContext = {
       ...shared,
-      ended: ({ kind, key }) => {
-        this.counters.open[kind]--
-        this.#clients.delete(key)
+      ended: (client) => {
+        this.counters.open[client.kind]--
+        this.#clients.delete(client)
       },
     }
   }
 
   /** Open transactions of all kinds. */
   get size(): number {
-    return this.#servers.size + this.#answered.size + this.#clients.size
+    return this.#servers.size + this.#clients.size
   }
 
   get full(): boolean {
@@ -138,14 +136,12 @@ export class TransactionLayer {
   sendRequest(request: SipRequest | SentRequest, channel: SipChannel, user: ClientUser): ClientTransaction {
     const branch = 'branch' in request ? request.branch : branchOf(request)
     assert(request.method !== 'ACK', 'ACK has no transaction')
-    const key = clientKey(branch, request.method)
-    assert(!this.#clients.has(key), 'a branch is good for one transaction')
     let client: InviteClientTransaction | NonInviteClientTransaction
     if (request.method === 'INVITE') {
       assert('kind' in request, 'of an INVITE its ACK and its CANCEL are made')
-      client = new InviteClientTransaction(key, request, channel, user, this.#clientContext)
-    } else client = new NonInviteClientTransaction(key, request.octets, channel, user, this.#clientContext)
-    this.#clients.set(key, client)
+      client = new InviteClientTransaction(branch, request, channel, user, this.#clientContext)
+    } else client = new NonInviteClientTransaction(branch, request, channel, user, this.#clientContext)
+    this.#clients.add(client)
     this.counters.open[client.kind]++
     client.start()
     return client
@@ -169,21 +165,21 @@ export class TransactionLayer {
   #receiveResponse(response: SipResponse): void {
     const { topVia, cseq } = response
     const known = response.problem === null && cseq !== null && topVia !== null && topVia.branch !== null
-    const client = known ? this.#clients.get(clientKey(topVia.branch, cseq.method)) : undefined
-    if (client === undefined)
+    const client = known ? this.#clients.find(topVia.branch, cseq.method) : null
+    if (client === null)
       this.counters.strayResponses++ // S-37, S-13
     else client.receive(response)
   }
 
   #receiveRequest(request: SipRequest, via: Via, channel: SipChannel): void {
     const key = keyOf(request, via, request.method)
-    const open = this.#servers.get(key)
-    if (open !== undefined) {
-      open.receiveCopy()
+    const known = this.#servers.get(key)
+    if (known !== undefined) {
+      if (typeof known === 'number') this.#answerAgain(known)
+      else known.receiveCopy()
       return
     }
-    if (this.#answerAgain(key)) return
-    const cancelled = request.method === 'CANCEL' ? (this.#servers.get(keyOf(request, via, 'INVITE')) ?? null) : null
+    const cancelled = request.method === 'CANCEL' ? this.#open(keyOf(request, via, 'INVITE')) : null
     // Who cancels gives room back, so that is never refused.
     if (this.full && cancelled === null) {
       this.#refuse(request, channel)
@@ -191,7 +187,7 @@ export class TransactionLayer {
     }
     const Kind = request.method === 'INVITE' ? InviteServerTransaction : NonInviteServerTransaction
     const server = new Kind(key, request, channel, this.#serverContext)
-    this.#servers.set(key, server)
+    server.place = this.#servers.add(key, server)
     this.counters.open[server.kind]++
     channel.hold?.()
     if (request.method === 'CANCEL') this.#user.cancel(request, server, cancelled)
@@ -199,20 +195,20 @@ export class TransactionLayer {
   }
 
   #receiveAck(ack: SipRequest, via: Via): void {
-    const invite = hasCookie(via) ? this.#servers.get(serverKey(via, 'INVITE')) : this.#legacyInvite(ack, via)
+    const invite = hasCookie(via) ? this.#open(serverKey(via, 'INVITE')) : this.#legacyInvite(ack, via)
     if (invite?.kind === 'invite-server' && invite.receiveAck() === 'absorbed') return
     if (ack.to?.tag === this.#refusalTag) this.counters.retransmissionsAbsorbed++
     else this.#user.ack(ack)
   }
 
   /** The INVITE of an ACK by RFC 2543: its To tag is that of the response, and of the INVITE only within a dialog. */
-  #legacyInvite(ack: SipRequest, via: Via): Server | undefined {
+  #legacyInvite(ack: SipRequest, via: Via): Server | null {
     const tag = ack.to?.tag ?? ''
-    const within = tag === '' ? undefined : this.#servers.get(legacyServerKey(ack, via, 'INVITE', tag))
-    if (within !== undefined) return within
-    const initial = this.#servers.get(legacyServerKey(ack, via, 'INVITE', ''))
-    if (initial?.kind !== 'invite-server' || initial.lastResponse === null) return undefined
-    return (toTagOf(initial.lastResponse) ?? '') === tag ? initial : undefined
+    const within = tag === '' ? null : this.#open(legacyServerKey(ack, via, 'INVITE', tag))
+    if (within !== null) return within
+    const initial = this.#open(legacyServerKey(ack, via, 'INVITE', ''))
+    if (initial?.kind !== 'invite-server' || initial.lastResponse === null) return null
+    return (toTagOf(initial.lastResponse) ?? '') === tag ? initial : null
   }
 
   #refuse(request: SipRequest, channel: SipChannel): void {
@@ -224,14 +220,16 @@ export class TransactionLayer {
     if (!channel.send(refusal)) this.counters.transportErrors++
   }
 
-  /** Whether the request has been answered, and so has this copy of it (S-34). */
-  #answerAgain(key: string): boolean {
-    const outcome = this.#answered.repeat(key)
-    if (outcome === null) return false
+  #open(key: string): Server | null {
+    const known = this.#servers.get(key)
+    return known === undefined || typeof known === 'number' ? null : known
+  }
+
+  /** Answers a copy of a request that has been answered (S-34). */
+  #answerAgain(id: AnswerId): void {
     this.counters.retransmissionsAbsorbed++
-    if (outcome === 'sent') this.counters.retransmissionsSent++
+    if (this.#answered.repeat(id) === 'sent') this.counters.retransmissionsSent++
     else this.counters.transportErrors++
-    return true
   }
 
   #serverEnded(kind: TransactionKind, key: string): void {

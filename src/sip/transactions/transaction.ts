@@ -108,18 +108,38 @@ export interface TransactionCounters {
 }
 
 /** What a transaction needs of the layer that it belongs to. */
-export interface TransactionContext {
+interface TransactionContext<Transaction> {
   readonly wheel: TimerWheel
   readonly timers: Timers
   readonly counters: TransactionCounters
   /** The transaction has ended: forget it. */
-  ended(transaction: { readonly kind: TransactionKind; readonly key: string; readonly channel: SipChannel }): void
+  readonly ended: (transaction: Transaction) => void
 }
 
-/** What a server transaction needs of it besides. */
-export interface ServerContext extends TransactionContext {
+/** A server transaction as its layer sees it. */
+export interface PlacedServer extends ServerTransaction {
+  /** Where the layer keeps it. */
+  place: number
+}
+
+/** A client transaction as its layer sees it. */
+export interface PlacedClient extends ClientTransaction {
+  /** Of the request's top Via: ours. */
+  readonly branch: string
+  /** Of the request, and of the CSeq in what answers it. */
+  readonly method: string
+  /** The next one in a list of the layer. */
+  next: PlacedClient | null
+  receive(response: SipResponse): void
+}
+
+/** What client transactions need of it. */
+export type ClientContext = TransactionContext<PlacedClient>
+
+/** What server transactions need of it. */
+export interface ServerContext extends TransactionContext<PlacedServer> {
   /** The transaction has been answered, and needs no more than copies to be answered the same way until Timer J. */
-  readonly remember: (server: ServerTransaction, octets: Uint8Array) => Remembered
+  readonly remember: (server: PlacedServer, octets: Uint8Array) => Remembered
   /** No copy is to be answered any more. */
-  readonly forget: (key: string) => void
+  readonly forget: (server: PlacedServer) => void
 }

@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { TimerWheel } from '../../../src/sip/timer-wheel.ts'
 import { AnsweredRequests } from '../../../src/sip/transactions/answered-requests.ts'
+import { TransientMap } from '../../../src/transient-map.ts'
 import { FakeTicker } from '../../support/fake-ticker.ts'
 import { answer, Bench, FakeChannel, held, request } from './support.ts'
 
@@ -14,8 +15,27 @@ function kept() {
   const clock = new FakeTicker()
   const wheel = new TimerWheel(clock)
   const forgotten: string[] = []
-  const answered = new AnsweredRequests(wheel, lifeMs, (key) => forgotten.push(key))
-  return { clock, wheel, forgotten, answered, channel: new FakeChannel(false, clock) }
+  const servers = new TransientMap<string, number | 'transaction'>()
+  const answers = new AnsweredRequests(wheel, lifeMs, servers, (key) => forgotten.push(key))
+  const answered = {
+    get size() {
+      return servers.size
+    },
+    remember: (name: string, octets: Buffer, channel: FakeChannel) =>
+      answers.remember(name, servers.add(name, 'transaction'), octets, channel),
+    repeat(name: string) {
+      const id = servers.get(name)
+      return typeof id === 'number' ? answers.repeat(id) : null
+    },
+    forget(name: string) {
+      const place = placeOf(name)
+      answers.forget(name, place)
+    },
+  }
+  const placeOf = (name: string) => {
+    for (let place = 0; ; place++) if (servers.at(place) === servers.get(name)) return place
+  }
+  return { clock, wheel, forgotten, answered, servers, channel: new FakeChannel(false, clock) }
 }
 
 /** Octets that tell which answer they are of. */
@@ -82,7 +102,7 @@ describe('answers that are kept for copies (S-34)', () => {
     const { clock, forgotten, answered, channel } = kept()
     for (const name of ['a', 'b']) answered.remember(name, octetsOf(name, 10), channel)
     answered.forget('a')
-    answered.forget('a')
+    expect(() => answered.forget('a')).toThrow()
     expect([answered.repeat('a'), forgotten]).toEqual([null, ['a']])
     clock.advance(lifeMs / 2)
     const anew = answered.remember('a', octetsOf('new', 10), channel)
