@@ -156,7 +156,7 @@ export class SipEndpoint implements SipHandler<SipStream> {
     this.#count(`sipProblem:${problem}`)
     const answer = answerOf(problem)
     if (message !== null && message.method !== 'ACK' && answer !== 'drop') {
-      message.noteTopViaParams(receivedParams(message.topVia!, stream.way))
+      noteSource(message, message.topVia!, stream.way)
       stream.way.send(response(message, answer.status, answer.reason, { toTag: 'broken' }))
     }
     if (stream.way.connection !== 0) close(stream.way.connection)
@@ -172,7 +172,7 @@ export class SipEndpoint implements SipHandler<SipStream> {
       this.#count('sipDropped:malformed')
       return
     }
-    request.noteTopViaParams(receivedParams(via, stream.way))
+    noteSource(request, via, stream.way)
     if (request.problem === null) stream.trusted = true
     else this.#count(`sipProblem:${request.problem}`)
     receiver.receiving(stream)
@@ -208,13 +208,14 @@ const crlf = Buffer.from('\r\n')
 /** The way of a response that another lane has read: nothing is sent on it. */
 const nowhere = { reliable: true, send: () => false }
 
-/** `received` and `rport`, as S-21 wants them in the Via of who has sent a request; '' when there is nothing to add. */
-export function receivedParams(via: Via, { address, port, transport }: Way): string {
-  const rport = via.params.has('rport') && !via.params.get('rport')
+/** Notes where a request has come from, where S-21 wants its Via to say so. */
+function noteSource(request: SipRequest, via: Via, { address, port, transport }: Way): void {
   // S-21: with rport always; WebSocket clients have no address of their own to differ from.
-  if (rport) return `;received=${address};rport=${port}`
-  const host = via.host.startsWith('[') ? via.host.slice(1, -1) : via.host
-  return host === address || transport === 'ws' || transport === 'wss' ? '' : `;received=${address}`
+  if (via.rport === 'asked') request.noteReceived({ address, port })
+  else if (transport !== 'ws' && transport !== 'wss') {
+    const host = via.host.startsWith('[') ? via.host.slice(1, -1) : via.host
+    if (host !== address) request.noteReceived({ address, port: null })
+  }
 }
 
 /** The way back for the answers to a request (S-22). */
@@ -227,11 +228,10 @@ function answersTo(request: SipRequest, stream: SipStream, options: EndpointOpti
     return transport === 'tcp' || transport === 'tls' ? new WayBack(stream, transport, via, options) : way
   }
   const { sender } = options
-  const maddr = via.params.get('maddr')
+  const { maddr } = via
   // S-26: an answer must never be multiplied.
-  if (maddr && isSingleHost(maddr)) return sender.datagrams(way.listener, maddr, via.port ?? 5060)
-  const rport = via.params.has('rport')
-  return rport ? way : sender.datagrams(way.listener, way.address, via.port ?? 5060)
+  if (maddr !== null && isSingleHost(maddr)) return sender.datagrams(way.listener, maddr, via.port ?? 5060)
+  return via.rport !== null ? way : sender.datagrams(way.listener, way.address, via.port ?? 5060)
 }
 
 /** Back on the connection that a request came by, or, once that is gone, to where its Via says (S-22). */

@@ -24,57 +24,72 @@ export interface SipListener {
 
 const defaultPorts: Readonly<Record<SipTransport, number>> = { udp: 5060, tcp: 5060, tls: 5061, ws: 80, wss: 443 }
 
+/** A name of this server, or of its users. */
+interface Name {
+  /** One of the domains. */
+  isDomain: boolean
+  /** One that a listener has, or is advertised with. */
+  isHost: boolean
+  /** Those that a URI with this host may have to name this server itself; null: none. */
+  readonly ports: Set<number | null>
+}
+
 /** What names this server: which hosts are its domains, which URIs are itself, and how it signs (S-20, S-23, S-43). */
 export class SipIdentity {
   readonly listeners: readonly SipListener[]
   /** The first domain: that of users who are called by one of our addresses. */
   readonly domain: string
-  readonly #domains: ReadonlySet<string>
-  readonly #hosts = new Set<string>()
-  readonly #addresses = new Set<string>()
+  readonly #names = new Map<string, Name>()
 
   constructor(listeners: readonly SipListener[], domains: readonly string[]) {
     this.listeners = listeners
     this.domain = hostOf(domains[0]!)
-    this.#domains = new Set(domains.map(hostOf))
     for (const { host, port, advertisedHost, advertisedPort, transports } of listeners) {
-      for (const [name, at] of [
+      for (const [at, portThere] of [
         [host, port],
         [advertisedHost, advertisedPort],
       ] as const) {
-        this.#hosts.add(hostOf(name))
-        this.#addresses.add(`${hostOf(name)}:${at}`)
+        const name = this.#add(at)
+        name.isHost = true
+        name.ports.add(portThere)
         // A URI without a port means the default one (S-20).
-        if (transports.some((transport) => defaultPorts[transport] === at)) this.#addresses.add(hostOf(name))
+        if (transports.some((transport) => defaultPorts[transport] === portThere)) name.ports.add(null)
       }
     }
-    for (const domain of this.#domains) this.#addresses.add(domain)
+    for (const domain of domains) {
+      const name = this.#add(domain)
+      name.isDomain = true
+      name.ports.add(null)
+      for (const { port, advertisedPort } of listeners) name.ports.add(port).add(advertisedPort)
+    }
+  }
+
+  #add(host: string): Name {
+    const key = hostOf(host)
+    const name = this.#names.get(key) ?? { isDomain: false, isHost: false, ports: new Set() }
+    this.#names.set(key, name)
+    return name
+  }
+
+  /** Hosts are mostly written in their one form already. */
+  #find(host: string): Name | undefined {
+    return this.#names.get(host) ?? this.#names.get(hostOf(host))
   }
 
   /** Whether the users of this host are ours: a domain, or one of our own addresses. */
   serves(uri: SipUri): boolean {
-    const host = hostOf(uri.host)
-    return this.#domains.has(host) || (this.#hosts.has(host) && this.isSelf(uri))
+    const name = this.#find(uri.host)
+    return name !== undefined && (name.isDomain || (name.isHost && name.ports.has(uri.port)))
   }
 
   /** The AoR of a user of ours (S-60): who is called by one of our addresses belongs to the first domain. */
   aor(uri: SipUri): string {
-    return aorOf(this.#domains.has(hostOf(uri.host)) ? uri : { ...uri, host: this.domain, port: null })
+    return aorOf(this.#find(uri.host)?.isDomain ? uri : { ...uri, host: this.domain, port: null })
   }
 
   /** Whether a Via, Route or Request-URI with this host and port names this server itself (S-23, S-42). */
   isSelf({ host, port }: { readonly host: string; readonly port: number | null }): boolean {
-    const name = hostOf(host)
-    return (
-      this.#addresses.has(port === null ? name : `${name}:${port}`) || (port !== null && this.#domainAt(name, port))
-    )
-  }
-
-  #domainAt(name: string, port: number): boolean {
-    return (
-      this.#domains.has(name) &&
-      this.listeners.some((listener) => listener.port === port || listener.advertisedPort === port)
-    )
+    return this.#find(host)?.ports.has(port) ?? false
   }
 
   /** The listener that speaks for a transport: the one asked for, or the first that has it. */

@@ -175,13 +175,11 @@ const codeCells = cellsBy('sipResponses', [...sipCodes, '1xx', '2xx', '3xx', '4x
 
 /** The cell that counts a request. */
 export function requestCell(direction: Direction, transport: SipTransport, method: string): number {
-  const cells = methodCells[direction][transport]
-  const cell = cells.get(keyOfMethod(method))
-  // Another method may begin like one of ours.
-  return cell !== undefined && usual.has(method) ? cell : cells.get(OTHER)!
+  const key = usual.get(method) ?? OTHER
+  return methodCells[direction][transport].get(key)!
 }
 
-const usual: ReadonlySet<string> = new Set(sipMethods)
+const usual: ReadonlyMap<string, number> = new Map(sipMethods.map((method) => [method, keyOfMethod(method)]))
 
 /** The cell that counts a response. */
 export function responseCell(direction: Direction, transport: SipTransport, code: number): number {

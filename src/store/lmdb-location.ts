@@ -82,12 +82,20 @@ export function openLocationReader(dataDir: string, versions?: LocationVersions)
   }
 }
 
+/** The word of its version. */
 function versionOf(key: Key): number {
   return crc32(key) & (locationVersionsWords - 1)
 }
 
 /** Rows that a reader keeps copies of. */
 const copiesMax = 20_000
+
+/** What a row held when `word` of the versions was `version`. */
+interface Copy {
+  readonly word: number
+  readonly version: number
+  readonly bindings: readonly Binding[]
+}
 
 /** The AoR itself where it makes a short and plain key, else a hash of it. */
 type Key = string
@@ -119,7 +127,7 @@ class LmdbReader implements LocationReader {
   readonly #rows: Database<Row, Key>
   readonly #versions: LocationVersions | null
   /** Reading and decoding a row takes some 4 µs, and most rows are read far oftener than they change. */
-  readonly #copies = new LruMap<{ readonly version: number; readonly bindings: readonly Binding[] }>(copiesMax)
+  readonly #copies = new LruMap<Copy>(copiesMax)
 
   constructor(environment: RootDatabase, rows: Database<Row, Key>, versions: LocationVersions | undefined) {
     this.#environment = environment
@@ -130,12 +138,13 @@ class LmdbReader implements LocationReader {
   get(aor: string, now: number): readonly Binding[] {
     const key = keyOf(aor)
     if (this.#versions === null) return live(this.stored(key), now)
-    // Before the row is read: a copy that is newer than its version is read once too often, never once too seldom.
-    const version = Atomics.load(this.#versions, versionOf(key))
     const copy = this.#copies.get(key)
-    if (copy?.version === version) return live(copy.bindings, now)
+    if (copy !== undefined && copy.version === Atomics.load(this.#versions, copy.word)) return live(copy.bindings, now)
+    const word = versionOf(key)
+    // Before the row is read: a copy that is newer than its version is read once too often, never once too seldom.
+    const version = Atomics.load(this.#versions, word)
     const bindings = this.stored(key)
-    this.#copies.set(key, { version, bindings })
+    this.#copies.set(key, { word, version, bindings })
     return live(bindings, now)
   }
 

@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict'
 import type { SipMessage } from '../../src/parser/sip/message.ts'
 import type { SipProblem } from '../../src/parser/sip/problem.ts'
 import type { NameAddr, Via } from '../../src/parser/sip/values.ts'
@@ -75,6 +76,8 @@ export const snapshotHeaders = [
 ] as const
 
 export function snapshotOf(message: SipMessage): MessageSnapshot {
+  assert.equal(message.viaCount, message.vias.length)
+  assert.equal(message.topVia?.text, message.vias[0]?.text)
   return {
     start:
       message.kind === 'request'
@@ -117,10 +120,15 @@ function uriSnapshot(uri: NameAddr['uri']): UriSnapshot | null {
 function nameAddrSnapshot(value: NameAddr | null): NameAddrSnapshot | null {
   if (value === null) return null
   const { displayName, uriText, uri, params } = value
+  // Found by the kernel, the others mostly by TypeScript.
+  assert.equal(value.tag, params.get('tag') ?? null)
   return { displayName, uriText, uri: uriSnapshot(uri), params: sorted(params) }
 }
 
-function viaSnapshot({ protocol, host, port, params }: Via): ViaSnapshot {
+function viaSnapshot({ protocol, host, port, branch, rport, maddr, params }: Via): ViaSnapshot {
+  assert.equal(branch, params.get('branch') ?? null)
+  assert.equal(rport, params.has('rport') ? (params.get('rport') ? 'given' : 'asked') : null)
+  assert.equal(maddr, params.has('maddr') ? (params.get('maddr') ?? '') : null)
   return { protocol, host, port, params: sorted(params) }
 }
 

@@ -9,9 +9,13 @@ import {
   SI_HEADER_COUNT,
   SI_HEADERS,
   SI_HEADERS_END,
+  SI_READ,
   SI_TABLE,
   SI_URI,
   SI_URI_LENGTH,
+  SI_VIA_RPORT,
+  SI_VIA_RPORT_LENGTH,
+  SI_VIA_SPECIAL,
   SIP_H_CALL_ID,
   SIP_H_CONTENT_LENGTH,
   SIP_H_CSEQ,
@@ -25,7 +29,7 @@ import {
   SIP_HEADER_WORDS,
 } from '../kernel/sip-record.ts'
 import { type HeaderName, headerId } from './headers.ts'
-import type { SipMessage, SipRequest, SipResponse } from './message.ts'
+import type { Received, SipMessage, SipRequest, SipResponse } from './message.ts'
 import { paramSpans, valueEnd } from './values.ts'
 
 /**
@@ -37,8 +41,6 @@ export interface Edits {
   /** A Via value, in a line of its own above all others. */
   readonly prependVia?: string
   readonly removeTopVia?: true
-  /** `;name=value…` for the end of the top Via value; parameters it had by these names go. */
-  readonly topViaParams?: string
   /** Written over the one there is; when there is none, in a line of its own. */
   readonly maxForwards?: number
   readonly removeTopRoute?: true
@@ -195,22 +197,24 @@ function cutFirstValue(message: SipMessage, top: Line, patches: Patches): void {
   patches.replace(top.value, top.value + next, '')
 }
 
-/** Appends parameters to the first value of a line, in the place of those by the same names (S-21). */
-function addParams(message: SipMessage, top: Line, params: string, patches: Patches): void {
-  oneLine(params)
-  const value = message.latin1(top.value, top.valueEnd)
+/** Has the top Via say where its request has come from, in the place of what it says of that (S-21). */
+function addReceived(request: SipMessage, top: Line, { address, port }: Received, patches: Patches): void {
+  const { index } = request
+  const params = oneLine(port === null ? `;received=${address}` : `;received=${address};rport=${port}`)
+  if (index[SI_READ] === 1 && index[SI_VIA_SPECIAL] === 0) {
+    const rport = index[SI_VIA_RPORT]!
+    if (port !== null) patches.replace(rport, rport + index[SI_VIA_RPORT_LENGTH]!, '')
+    patches.insert(top.valueEnd, params)
+    return
+  }
+  const value = request.latin1(top.value, top.valueEnd)
   let end = valueEnd(value, 0)
   while (end > 0 && ' \t\r\n'.includes(value[end - 1]!)) end--
-  const added = paramSpans(params, 0, params.length)
   for (const span of paramSpans(value, 0, end)) {
-    const gives = added.some(({ name }) => name === span.name)
+    const gives = span.name === 'received' || (span.name === 'rport' && port !== null)
     if (gives) patches.replace(top.value + span.start, top.value + span.end, '')
   }
   patches.insert(top.value + end, params)
-}
-
-function notedParams(message: SipMessage): string {
-  return message.kind === 'request' ? message.topViaParams : ''
 }
 
 /** Where new lines go: below the Vias, above all that a next hop may want to look at. */
@@ -231,10 +235,10 @@ export function rewrite(message: SipMessage, edits: Edits): Buffer {
   }
   if (edits.prependVia !== undefined) patches.insert(topVia?.start ?? index[SI_HEADERS]!, line('Via', edits.prependVia))
   if (topVia !== undefined) {
-    const viaParams = edits.topViaParams ?? notedParams(message)
-    assert(!edits.removeTopVia || viaParams === '', 'a Via that goes gets no parameters')
+    const received = message.kind === 'request' ? message.received : null
+    assert(!edits.removeTopVia || received === null, 'a Via that goes says nothing more')
     if (edits.removeTopVia) cutFirstValue(message, topVia, patches)
-    if (viaParams !== '') addParams(message, topVia, viaParams, patches)
+    if (received !== null) addReceived(message, topVia, received, patches)
   }
   if (edits.maxForwards !== undefined) {
     const there = firstLine(message, SIP_H_MAX_FORWARDS)
@@ -305,7 +309,7 @@ export function response(
   let isTop = true
   for (let i = 0; i < count; i++) {
     if (index[SI_TABLE + i * SIP_HEADER_WORDS + SH_ID] !== SIP_H_VIA) continue
-    head += isTop && request.topViaParams !== '' ? topViaLine(request, i) : rawLine(request, i)
+    head += isTop && request.received !== null ? topViaLine(request, i, request.received) : rawLine(request, i)
     isTop = false
   }
   const from = placeOf(request, SIP_H_FROM)
@@ -344,10 +348,10 @@ function rawLine(message: SipMessage, i: number): string {
   return message.latin1(start, end)
 }
 
-function topViaLine(request: SipRequest, i: number): string {
+function topViaLine(request: SipRequest, i: number, received: Received): string {
   const via = lineAt(request, i)
   const patches = new Patches()
-  addParams(request, via, request.topViaParams, patches)
+  addReceived(request, via, received, patches)
   return patches.appliedText(request, via.start, via.end)
 }
 

@@ -37,6 +37,8 @@ interface MessageBase {
   /** All of them in order, up to the first malformed one. */
   readonly vias: readonly Via[]
   readonly topVia: Via | null
+  /** How many `vias` there are. */
+  readonly viaCount: number
   /** 0 … 255; null also when it is more (S-7). */
   readonly maxForwards: number | null
   /** Seconds, below 2^32; null also when it is more, or no number (S-62). */
@@ -51,16 +53,24 @@ interface MessageBase {
   readonly body: Buffer
 }
 
+/** Where a request has come from, as its top Via is to say (S-21). */
+export interface Received {
+  /** IP address, without brackets. */
+  readonly address: string
+  /** null: `rport` was not asked for. */
+  readonly port: number | null
+}
+
 export interface SipRequest extends MessageBase {
   readonly kind: 'request'
   readonly method: string
   readonly requestUri: string
   /** null: not a sip or sips URI, or malformed. */
   readonly uri: SipUri | null
-  /** What is added to its top Via in all that is made of it, see Edits.topViaParams; '' unless something was noted. */
-  readonly topViaParams: string
-  /** Notes where it has come from (S-21): `;name=value…`. Its top Via is well formed. */
-  noteTopViaParams(params: string): void
+  /** Added to its top Via in all that is made of it (S-21); null unless something was noted. */
+  readonly received: Received | null
+  /** Notes where it has come from. Its top Via is well formed. */
+  noteReceived(received: Received): void
   /** Lets go of what has been decoded, for who keeps the request for long: it is decoded anew when it is asked for. */
   forget(): void
 }

@@ -28,6 +28,10 @@ export interface Via {
   readonly host: string
   readonly port: number | null
   readonly branch: string | null
+  /** `asked`: without a value (S-21); null: there is none. */
+  readonly rport: 'asked' | 'given' | null
+  /** '' when it has no value. */
+  readonly maddr: string | null
   readonly params: Params
   readonly text: string
 }
@@ -288,7 +292,9 @@ export function parseVia(value: string): Via | null {
   }
   const params = parseParams(text, at)
   if (params === null) return null
-  return { protocol, host, port, branch: params.get('branch') ?? null, params, text }
+  const rport = !params.has('rport') ? null : params.get('rport') ? 'given' : 'asked'
+  const maddr = params.has('maddr') ? (params.get('maddr') ?? '') : null
+  return { protocol, host, port, branch: params.get('branch') ?? null, rport, maddr, params, text }
 }
 
 function sentByHostEnd(text: string, start: number): number {

@@ -1,27 +1,37 @@
-import { type Buffer, isAscii } from 'node:buffer'
+import type { Buffer } from 'node:buffer'
 import {
   SH_ID,
   SH_NAME,
   SH_NAME_LENGTH,
   SH_VALUE,
   SH_VALUE_LENGTH,
+  SI_ASCII,
+  SI_CSEQ,
+  SI_CSEQ_METHOD,
   SI_FAULT,
+  SI_FROM_URI,
   SI_HEAD_END,
   SI_HEADER_COUNT,
   SI_KIND,
+  SI_MAX_FORWARDS,
+  SI_METHOD,
   SI_METHOD_LENGTH,
+  SI_READ,
   SI_REASON,
   SI_REASON_LENGTH,
+  SI_SEEN,
   SI_STATUS,
   SI_TABLE,
+  SI_TO_URI,
+  SI_UNFOLDED,
   SI_URI,
   SI_URI_LENGTH,
+  SI_VIAS,
   SIP_H_CALL_ID,
   SIP_H_CONTACT,
   SIP_H_CSEQ,
   SIP_H_EXPIRES,
   SIP_H_FROM,
-  SIP_H_MAX_FORWARDS,
   SIP_H_OTHER,
   SIP_H_PATH,
   SIP_H_RECORD_ROUTE,
@@ -29,13 +39,15 @@ import {
   SIP_H_TO,
   SIP_H_VIA,
   SIP_HEADER_WORDS,
+  SIP_M_OTHER,
   SIP_RESPONSE,
 } from '../kernel/sip-record.ts'
-import { DIGIT, isMadeOf, VISIBLE } from './characters.ts'
+import { isMadeOf, VISIBLE } from './characters.ts'
 import { type HeaderName, headerId, isList } from './headers.ts'
-import type { SipMessage, SipRequest, SipResponse } from './message.ts'
-import { sameMethod } from './methods.ts'
+import type { Received, SipMessage, SipRequest, SipResponse } from './message.ts'
+import { isKnownMethod, methodOf } from './methods.ts'
 import { type SipProblem, sipProblems } from './problem.ts'
+import { ReadNameAddr, ReadVia } from './read-values.ts'
 import { parseSipUri, type SipUri } from './uri.ts'
 import {
   type CSeq,
@@ -51,12 +63,10 @@ import {
   valueEnd,
 } from './values.ts'
 
-/** The methods that IANA lists: with another one a CSeq that does not match is 501 (S-7). */
-const knownMethods = new Set(
-  'ACK BYE CANCEL INFO INVITE MESSAGE NOTIFY OPTIONS PRACK PUBLISH REFER REGISTER SUBSCRIBE UPDATE'.split(' '),
-)
-
 const none: readonly string[] = []
+
+/** Max-Forwards that is no number. */
+const malformed = -2
 
 /** The well-formed values of a list header, and whether these are all. */
 interface Values<Value> {
@@ -109,17 +119,27 @@ abstract class MessageView {
   }
 
   get cseq(): CSeq | null {
-    if (this.#cseq === undefined) this.#cseq = parseCSeq(this.firstOf(SIP_H_CSEQ) ?? '')
+    if (this.#cseq === undefined) {
+      this.#cseq = this.isRead
+        ? { number: this.index[SI_CSEQ]! >>> 0, method: methodOf(this.index[SI_CSEQ_METHOD]!) }
+        : parseCSeq(this.firstOf(SIP_H_CSEQ) ?? '')
+    }
     return this.#cseq
   }
 
   get from(): NameAddr | null {
-    if (this.#from === undefined) this.#from = parseNameAddr(this.firstOf(SIP_H_FROM) ?? '')
+    if (this.#from === undefined) {
+      this.#from = this.isRead
+        ? new ReadNameAddr(this, SIP_H_FROM, SI_FROM_URI)
+        : parseNameAddr(this.firstOf(SIP_H_FROM) ?? '')
+    }
     return this.#from
   }
 
   get to(): NameAddr | null {
-    if (this.#to === undefined) this.#to = parseNameAddr(this.firstOf(SIP_H_TO) ?? '')
+    if (this.#to === undefined) {
+      this.#to = this.isRead ? new ReadNameAddr(this, SIP_H_TO, SI_TO_URI) : parseNameAddr(this.firstOf(SIP_H_TO) ?? '')
+    }
     return this.#to
   }
 
@@ -130,17 +150,23 @@ abstract class MessageView {
   /** Alone, unless all have been read: of what we send ourselves nobody looks at the others. */
   get topVia(): Via | null {
     if (this.#vias !== undefined) return this.#vias.good[0] ?? null
-    if (this.#topVia === undefined) {
-      const line = this.firstOf(SIP_H_VIA)
-      this.#topVia = line === null ? null : parseVia(line.slice(0, valueEnd(line, 0)))
-    }
+    if (this.#topVia === undefined) this.#topVia = this.isRead ? new ReadVia(this) : this.#readTopVia()
     return this.#topVia
   }
 
+  #readTopVia(): Via | null {
+    const line = this.firstOf(SIP_H_VIA)
+    return line === null ? null : parseVia(line.slice(0, valueEnd(line, 0)))
+  }
+
+  get viaCount(): number {
+    return this.isRead ? this.index[SI_VIAS]! : this.vias.length
+  }
+
   get maxForwards(): number | null {
-    const number = parseDecimal(this.firstOf(SIP_H_MAX_FORWARDS) ?? '')
+    const number = this.index[SI_MAX_FORWARDS]!
     // S-7: one that is too large counts as absent.
-    return number !== null && number <= 255 ? number : null
+    return number >= 0 && number <= 255 ? number : null
   }
 
   get expires(): number | null {
@@ -210,6 +236,7 @@ abstract class MessageView {
 
   /** The problems that requests and responses have in common (S-6, S-7, S-13). */
   protected findCommonProblem(): SipProblem | null {
+    if (this.isRead) return null
     if (!this.viaValues.complete) return 'bad-via'
     if (this.from === null) return 'bad-from'
     if (this.to === null) return 'bad-to'
@@ -222,37 +249,43 @@ abstract class MessageView {
     return this.#head()?.slice(start, end) ?? this.octets.toString('latin1', start, end)
   }
 
-  protected text(start: number, length: number): string {
+  /** Whether the kernel has found Via, From, To, Call-ID and CSeq well formed. */
+  protected get isRead(): boolean {
+    return this.index[SI_READ] === 1
+  }
+
+  text(start: number, length: number): string {
     const end = start + length
     return this.#head()?.slice(start, end) ?? this.octets.toString('utf8', start, end)
   }
 
   #head(): string | null {
     if (this.#ascii === undefined) {
-      const end = this.index[SI_HEAD_END]!
-      // Mostly the body is as well, and need not be left out.
-      const ascii = isAscii(this.octets) || isAscii(this.octets.subarray(0, end))
-      this.#ascii = ascii ? this.octets.toString('latin1', 0, end) : null
+      this.#ascii = this.index[SI_ASCII] === 1 ? this.octets.toString('latin1', 0, this.index[SI_HEAD_END]!) : null
     }
     return this.#ascii
   }
 
   /** Where the first header with this id stands in the index, from `from` on; -1: there is none. */
   protected entryOf(id: number, from = SI_TABLE): number {
+    if (!this.has(id)) return -1
     const end = this.#end()
     for (let entry = from; entry < end; entry += SIP_HEADER_WORDS) if (this.index[entry + SH_ID] === id) return entry
     return -1
   }
 
-  protected firstOf(id: number): string | null {
+  /** Whether there is a header with this id. */
+  protected has(id: number): boolean {
+    return ((this.index[SI_SEEN]! >> id) & 1) === 1
+  }
+
+  firstOf(id: number): string | null {
     const entry = this.entryOf(id)
     return entry < 0 ? null : this.#value(entry)
   }
 
   protected get viaValues(): Values<Via> {
-    if (this.#vias === undefined) {
-      this.#vias = this.#readVias()
-    }
+    this.#vias ??= this.#readVias()
     return this.#vias
   }
 
@@ -290,6 +323,7 @@ abstract class MessageView {
   }
 
   #linesOf(id: number): readonly string[] {
+    if (!this.has(id)) return none
     let lines: string[] | undefined
     for (let entry = SI_TABLE; entry < this.#end(); entry += SIP_HEADER_WORDS) {
       if (this.index[entry + SH_ID] === id) (lines ??= []).push(this.#value(entry))
@@ -314,8 +348,7 @@ abstract class MessageView {
 
   #value(entry: number): string {
     const value = this.text(this.index[entry + SH_VALUE]!, this.index[entry + SH_VALUE_LENGTH]!)
-    // One character is found at a fraction of the cost of two.
-    return value.includes('\r') && value.includes('\r\n') ? unfold(value) : value
+    return this.index[SI_UNFOLDED] === 0 && value.includes('\r\n') ? unfold(value) : value
   }
 }
 
@@ -324,11 +357,12 @@ class RequestView extends MessageView implements SipRequest {
   readonly method: string
   #requestUri: string | undefined
   #uri: SipUri | null | undefined
-  #topViaParams = ''
+  #received: Received | null = null
 
   constructor(octets: Buffer, index: readonly number[]) {
     super(octets, index)
-    this.method = sameMethod(this.text(0, index[SI_METHOD_LENGTH]!))
+    const known = index[SI_METHOD]!
+    this.method = known === SIP_M_OTHER ? this.text(0, index[SI_METHOD_LENGTH]!) : methodOf(known)
   }
 
   get requestUri(): string {
@@ -341,12 +375,12 @@ class RequestView extends MessageView implements SipRequest {
     return this.#uri
   }
 
-  get topViaParams(): string {
-    return this.#topViaParams
+  get received(): Received | null {
+    return this.#received
   }
 
-  noteTopViaParams(params: string): void {
-    this.#topViaParams = params
+  noteReceived(received: Received): void {
+    this.#received = received
   }
 
   override forget(): void {
@@ -364,11 +398,10 @@ class RequestView extends MessageView implements SipRequest {
     const common = this.findCommonProblem()
     if (common !== null) return common
     // S-7
-    if (this.cseq?.method !== this.method) return knownMethods.has(this.method) ? 'cseq-method' : 'unknown-cseq-method'
-    const maxForwards = this.firstOf(SIP_H_MAX_FORWARDS)
-    if (maxForwards !== null && (maxForwards === '' || !isMadeOf(maxForwards, DIGIT))) return 'bad-max-forwards'
-    if (!this.contactValues.complete) return 'bad-contact'
-    if (!this.routeValues.complete) return 'bad-route'
+    if (this.cseq?.method !== this.method) return isKnownMethod(this.method) ? 'cseq-method' : 'unknown-cseq-method'
+    if (this.index[SI_MAX_FORWARDS] === malformed) return 'bad-max-forwards'
+    if (this.has(SIP_H_CONTACT) && !this.contactValues.complete) return 'bad-contact'
+    if (this.has(SIP_H_ROUTE) && !this.routeValues.complete) return 'bad-route'
     if (this.method === 'REGISTER' && !this.nameAddrs(SIP_H_PATH).complete) return 'bad-path'
     // S-11
     return uri === null ? 'unsupported-scheme' : null

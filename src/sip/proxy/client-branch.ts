@@ -313,7 +313,7 @@ export class ClientBranch implements ClientUser, TimerOwner {
 
   /** A response that has only our Via was for us, not to be forwarded (S-23). */
   #isForwardable(response: SipResponse): boolean {
-    return this.#forwarding.incoming === null || response.vias.length > 1
+    return this.#forwarding.incoming === null || response.viaCount > 1
   }
 
   #proceed(response: SipResponse): void {

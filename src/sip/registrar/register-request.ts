@@ -97,7 +97,7 @@ export function registerRequestOf(
     expires: request.expires,
     path,
     pathKeepsFlows: request.paths.some(({ uri }) => uri?.params.has('ob')),
-    firstHop: request.vias.length === 1,
+    firstHop: request.viaCount === 1,
     supportsOutbound: request.list('Supported').some((tag) => tag.toLowerCase() === 'outbound'),
     userAgent: request.header('User-Agent')?.slice(0, userAgentCharsMax) ?? null,
     source,

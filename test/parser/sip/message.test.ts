@@ -166,11 +166,11 @@ test('a request that has forgotten what was decoded of it says the same again, a
     'hällo',
   )
   const request = parseSipRequest(text)
-  request.noteTopViaParams(';received=192.0.2.7')
+  request.noteReceived({ address: '192.0.2.7', port: null })
   const { from, topVia } = request
   const before = snapshotOf(request)
   request.forget()
   expect(snapshotOf(request)).toEqual(before)
-  expect(request.topViaParams).toBe(';received=192.0.2.7')
+  expect(request.received).toEqual({ address: '192.0.2.7', port: null })
   expect([request.from === from, request.topVia === topVia]).toEqual([false, false])
 })

@@ -1,11 +1,12 @@
 // Indexes one SIP message (sip-record.ts): the start line, where each header's name and value are, where the message ends.
-// What values mean is decided in TypeScript, when somebody asks.
-import { CR, DIGIT, HTAB, LF, SP, TOKEN, find, folded, is, noBlanks } from './ascii'
+// What values mean is decided in TypeScript, when somebody asks; but what everybody asks is read here (sip-values.ts).
+import { CR, DIGIT, HTAB, LF, SP, find, folded, is, noBlanks } from './ascii'
+import { callId, cseq, decimal, methodId, nameAddr, spanToken, via } from './sip-values'
 import {
-  SH_ID, SH_NAME, SH_NAME_LENGTH, SH_VALUE, SH_VALUE_LENGTH, SI_BODY_MAX, SI_END, SI_FAULT, SI_HEADERS,
-  SI_HEADERS_END, SI_HEADERS_MAX, SI_HEADER_COUNT, SI_HEADER_LINE_MAX, SI_HEAD_END, SI_HEAD_MAX, SI_KIND,
-  SI_METHOD_LENGTH, SI_REASON, SI_REASON_LENGTH, SI_START, SI_START_LINE_MAX, SI_STATUS, SI_TABLE, SI_URI,
-  SI_URI_LENGTH, SIP_BROKEN, SIP_COMPLETE, SIP_FAULT_BODY_LIMIT, SIP_FAULT_CONTENT_LENGTH, SIP_FAULT_DUPLICATE,
+  SH_ID, SH_NAME, SH_NAME_LENGTH, SH_VALUE, SH_VALUE_LENGTH, SI_ASCII, SI_BODY_MAX, SI_END, SI_FAULT, SI_FROM_URI,
+  SI_HEADERS, SI_HEADERS_END, SI_HEADERS_MAX, SI_HEADER_COUNT, SI_HEADER_LINE_MAX, SI_HEAD_END, SI_HEAD_MAX, SI_KIND,
+  SI_MAX_FORWARDS, SI_METHOD, SI_METHOD_LENGTH, SI_READ, SI_REASON, SI_REASON_LENGTH, SI_SEEN, SI_START,
+  SI_START_LINE_MAX, SI_STATUS, SI_TABLE, SI_TO_URI, SI_UNFOLDED, SI_URI, SI_URI_LENGTH, SIP_BROKEN, SIP_COMPLETE, SIP_FAULT_BODY_LIMIT, SIP_FAULT_CONTENT_LENGTH, SIP_FAULT_DUPLICATE,
   SIP_FAULT_HEADERS_LIMIT, SIP_FAULT_HEADER_LIMIT, SIP_FAULT_HEADER_LINE, SIP_FAULT_HEAD_LIMIT, SIP_FAULT_MISSING,
   SIP_FAULT_NOT_SIP, SIP_FAULT_START_LINE, SIP_FAULT_START_LINE_LIMIT, SIP_FAULT_STATUS, SIP_FAULT_TRUNCATED_BODY,
   SIP_FAULT_TRUNCATED_HEAD, SIP_FAULT_VERSION, SIP_HEADER_WORDS, SIP_INCOMPLETE_BODY, SIP_INCOMPLETE_HEAD, SIP_NONE,
@@ -23,6 +24,8 @@ let I: usize = 0
 const SINGLE: u32 = 1 << SIP_H_FROM | 1 << SIP_H_TO | 1 << SIP_H_CALL_ID | 1 << SIP_H_CSEQ | 1 << SIP_H_MAX_FORWARDS
 const REQUIRED: u32 = 1 << SIP_H_VIA | 1 << SIP_H_FROM | 1 << SIP_H_TO | 1 << SIP_H_CALL_ID | 1 << SIP_H_CSEQ
 let seen: u32 = 0
+/** Some value that `SI_READ` is about was not read. */
+let unread: bool = false
 /** Content-Length: a value up to 2^31 - 1 (more counts as that), or one of these. */
 const ABSENT: i32 = -1
 const BAD: i32 = -2
@@ -73,18 +76,6 @@ function lineEnd(p: usize, end: usize): usize {
     p += 16
   }
   return 0
-}
-
-/** A token of SIP: those of MSRP without # $ & ^ { | }. */
-@inline
-function isToken(octet: u8): bool {
-  return is(octet, TOKEN) && octet != 35 && octet != 36 && octet != 38 && octet != 94 && (octet < 123 || octet == 126)
-}
-
-@inline
-function spanToken(p: usize, end: usize): usize {
-  while (p < end && isToken(load<u8>(p))) p++
-  return p
 }
 
 @inline
@@ -149,6 +140,7 @@ function requestLine(p: usize, end: usize): void {
   const known = version(word, last)
   if (known < 0 || word <= method) return
   set(SI_KIND, SIP_REQUEST)
+  set(SI_METHOD, methodId(p, method - p))
   set(SI_METHOD_LENGTH, <i32>(method - p))
   let uri = method
   let uriEnd = word
@@ -299,7 +291,41 @@ function headerLine(start: usize, p: usize, end: usize, bad: bool): void {
   // S-6
   if ((seen & bit & SINGLE) != 0) fault(SIP_FAULT_DUPLICATE)
   seen |= bit
-  if (id == SIP_H_CONTENT_LENGTH) readContentLength(value, end)
+  switch (id) {
+    case SIP_H_VIA:
+      if (!via(I, start, value, end)) unread = true
+      break
+    case SIP_H_FROM:
+      if (!nameAddr(I, SI_FROM_URI, start, value, end)) unread = true
+      break
+    case SIP_H_TO:
+      if (!nameAddr(I, SI_TO_URI, start, value, end)) unread = true
+      break
+    case SIP_H_CALL_ID:
+      if (!callId(value, end)) unread = true
+      break
+    case SIP_H_CSEQ:
+      if (!cseq(I, value, end)) unread = true
+      break
+    case SIP_H_MAX_FORWARDS:
+      if (get(SI_MAX_FORWARDS) == ABSENT) set(SI_MAX_FORWARDS, decimal(value, end))
+      break
+    case SIP_H_CONTENT_LENGTH:
+      readContentLength(value, end)
+      break
+  }
+}
+
+/** Whether all octets from `p` to `end` are ASCII. */
+function isAscii(p: usize, end: usize): bool {
+  while (p < end) {
+    let marks = <u32>i8x16.bitmask(v128.load(p))
+    const left = end - p
+    if (left < 16) marks &= (1 << <u32>left) - 1
+    if (marks != 0) return false
+    p += 16
+  }
+  return true
 }
 
 /** Whether CRLFCRLF stands anywhere from `p` to `end`. */
@@ -312,8 +338,9 @@ function hasEmptyLine(p: usize, end: usize): bool {
   return false
 }
 
-/** The message ends here, for want of anything that tells where its body would. */
-function endAt(offset: i32): void {
+/** The head ends here, and with it the message, for want of anything that tells where its body would. */
+function endAt(start: usize, offset: i32): void {
+  set(SI_ASCII, isAscii(start, start + <usize>offset) ? 1 : 0)
   set(SI_HEAD_END, offset)
   set(SI_END, offset)
 }
@@ -326,9 +353,12 @@ function endAt(offset: i32): void {
 export function sip(index: usize, start: usize, end: usize, how: i32): i32 {
   I = index
   seen = 0
+  unread = false
   contentLength = ABSENT
   memory.fill(index, 0, SI_START_LINE_MAX << 2)
   set(SI_START, <i32>start)
+  set(SI_UNFOLDED, 1)
+  set(SI_MAX_FORWARDS, ABSENT)
   const stream = how == SIP_STREAM
   const failed = stream ? SIP_BROKEN : SIP_COMPLETE
   const length = end - start
@@ -362,6 +392,7 @@ export function sip(index: usize, start: usize, end: usize, how: i32): i32 {
     let bad = stray
     // S-2: a line that begins with a blank continues this one, so it ends only with the first octet of the next.
     while (at != 0 && at + 2 < headStop && isBlank(load<u8>(at + 2))) {
+      set(SI_UNFOLDED, 0)
       at = lineEnd(at + 2, headStop)
       bad = bad || stray
     }
@@ -376,22 +407,24 @@ export function sip(index: usize, start: usize, end: usize, how: i32): i32 {
   }
   const headersEnd = <i32>(p - start)
   set(SI_HEADERS_END, headersEnd)
+  set(SI_SEEN, <i32>seen)
   if (!ended && limit == 0 && length >= headMax) limit = SIP_FAULT_HEAD_LIMIT
   if (limit != 0) {
     // What can be answered ends where the last whole line does.
     set(SI_FAULT, limit)
-    endAt(headersEnd)
+    endAt(start, headersEnd)
     return failed
   }
   if (!ended) {
     fault(SIP_FAULT_TRUNCATED_HEAD)
-    endAt(<i32>length)
+    endAt(start, <i32>length)
     return SIP_COMPLETE
   }
   const headEnd = headersEnd + 2
-  endAt(headEnd)
+  endAt(start, headEnd)
   // S-6
   if ((seen & REQUIRED) != REQUIRED) fault(SIP_FAULT_MISSING)
+  if (!unread && get(SI_FAULT) == 0) set(SI_READ, 1)
   const there = <i32>length - headEnd
   const bodyMax = get(SI_BODY_MAX)
   if (stream) {
