@@ -21,15 +21,12 @@ const lengthsAt = 29
 const textOctetsAt = 57
 const textAt = 61
 
-/**
- * The record of a message, as it is stored. It has an ArrayBuffer of its own, since it is to be posted to another thread:
- * of a pooled Buffer the whole pool would be copied.
- */
+/** The record of a message, as it is stored. */
 export function encodeRecord(message: SiloMessage): Buffer {
   const { owner, srcAddr, dstAddr, contentType, extraHeaders, callId, messageId, body } = message
   const text = owner + srcAddr + dstAddr + contentType + extraHeaders + callId + messageId
   const textOctets = Buffer.byteLength(text)
-  const record = Buffer.allocUnsafeSlow(textAt + textOctets + body.length)
+  const record = Buffer.allocUnsafe(textAt + textOctets + body.length)
   record[0] = siloRecordVersion
   record.writeDoubleLE(message.incTime, timesAt)
   record.writeDoubleLE(message.expTime, timesAt + 8)

@@ -1,3 +1,5 @@
+import type { Numbered } from './lane-port.ts'
+
 /** Things that go to another thread together: all that this turn adds, in one message. */
 export class Batch<Item> {
   readonly #send: (items: readonly Item[]) => void
@@ -16,5 +18,20 @@ export class Batch<Item> {
     const items = this.#items
     this.#items = []
     this.#send(items)
+  }
+}
+
+/** The same of things that have a number. */
+export class NumberedBatch<Value> {
+  readonly #numbers: number[] = []
+  readonly #values: Batch<Value>
+
+  constructor(send: (values: Numbered<Value>) => void) {
+    this.#values = new Batch((values) => send({ numbers: this.#numbers.splice(0), values }))
+  }
+
+  add(number: number, value: Value): void {
+    this.#numbers.push(number)
+    this.#values.add(value)
   }
 }

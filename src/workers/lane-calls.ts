@@ -5,8 +5,9 @@ import type { DeliveryOrder, DeliveryOutcome, KeepAnswer, KeepRequest, OutgoingM
 import type { RegisterAnswer } from '../sip/registrar/location.ts'
 import type { RegisterRequest } from '../sip/registrar/register-request.ts'
 import { TransientMap } from '../transient-map.ts'
-import { Batch } from './batch.ts'
-import { type LaneMessage, type Numbered, ownOctets, type PrimaryMessage } from './lane-port.ts'
+import { Batch, NumberedBatch } from './batch.ts'
+import { type LaneMessage, ownOctets, type PrimaryMessage } from './lane-port.ts'
+import { keepRequestsIn, orderColumnsOf } from './silo-columns.ts'
 
 /** What the primary thread does for lanes. None of it ever rejects. */
 export interface PrimaryServices {
@@ -23,10 +24,10 @@ interface Desk {
   deaths: number
   /** It has died, and nobody runs in its place yet. */
   down: boolean
-  readonly registered: Batch<Numbered<RegisterAnswer>>
-  readonly kept: Batch<Numbered<KeepAnswer>>
-  readonly textKept: Batch<Numbered<boolean>>
-  readonly orders: Batch<Numbered<DeliveryOrder>>
+  readonly registered: NumberedBatch<RegisterAnswer>
+  readonly kept: NumberedBatch<KeepAnswer>
+  readonly textKept: NumberedBatch<boolean>
+  readonly orders: NumberedBatch<DeliveryOrder>
   readonly messages: Batch<OutgoingMessage>
   /** Orders that it has not told the outcome of. */
   readonly delivering: TransientMap<number, (outcome: DeliveryOutcome) => void>
@@ -48,10 +49,12 @@ export class LaneCalls {
       return {
         deaths: 0,
         down: false,
-        registered: new Batch((answers) => tell(lane, { type: 'registered', answers })),
-        kept: new Batch((answers) => tell(lane, { type: 'kept', answers })),
-        textKept: new Batch((answers) => tell(lane, { type: 'text-kept', answers })),
-        orders: new Batch((orders) => tell(lane, { type: 'deliver', orders })),
+        registered: new NumberedBatch((answers) => tell(lane, { type: 'registered', answers })),
+        kept: new NumberedBatch((answers) => tell(lane, { type: 'kept', answers })),
+        textKept: new NumberedBatch((answers) => tell(lane, { type: 'text-kept', answers })),
+        orders: new NumberedBatch(({ numbers, values }) =>
+          tell(lane, { type: 'deliver', numbers, orders: orderColumnsOf(values) }),
+        ),
         messages: new Batch((messages) => tell(lane, { type: 'send', messages })),
         delivering: new TransientMap(),
       }
@@ -62,24 +65,24 @@ export class LaneCalls {
     const desk = this.#desks[lane]!
     switch (message.type) {
       case 'register':
-        for (const { number, value } of message.requests) {
-          void this.#answer(desk, desk.registered, number, this.#services.register(value))
+        for (const [index, number] of message.requests.numbers.entries()) {
+          this.#answer(desk, desk.registered, number, this.#services.register(message.requests.values[index]!))
         }
         break
       case 'keep':
-        for (const { number, value } of message.requests) {
-          void this.#answer(desk, desk.kept, number, this.#services.keep(value))
+        for (const [index, request] of keepRequestsIn(message.requests).entries()) {
+          this.#answer(desk, desk.kept, message.numbers[index]!, this.#services.keep(request))
         }
         break
       case 'keep-text':
-        for (const { number, value } of message.requests) {
-          void this.#answer(desk, desk.textKept, number, this.#services.keepText(value))
+        for (const [index, number] of message.requests.numbers.entries()) {
+          this.#answer(desk, desk.textKept, number, this.#services.keepText(message.requests.values[index]!))
         }
         break
       case 'delivered':
-        for (const { number, value } of message.outcomes) {
+        for (const [index, number] of message.outcomes.numbers.entries()) {
           // An outcome that its predecessor told as it died has been answered for it.
-          desk.delivering.get(number)?.(value)
+          desk.delivering.get(number)?.(message.outcomes.values[index]!)
           desk.delivering.delete(number)
         }
     }
@@ -92,7 +95,7 @@ export class LaneCalls {
     const number = ++this.#lastOrder
     const { promise, resolve } = Promise.withResolvers<DeliveryOutcome>()
     desk.delivering.set(number, resolve)
-    desk.orders.add({ number, value: { ...order, record: ownOctets(order.record) } })
+    desk.orders.add(number, order)
     return promise
   }
 
@@ -115,9 +118,10 @@ export class LaneCalls {
     this.#desks[lane]!.down = false
   }
 
-  async #answer<Value>(desk: Desk, batch: Batch<Numbered<Value>>, number: number, answer: Promise<Value>) {
+  #answer<Value>(desk: Desk, batch: NumberedBatch<Value>, number: number, answer: Promise<Value>): void {
     const { deaths } = desk
-    const value = await answer
-    if (!desk.down && desk.deaths === deaths) batch.add({ number, value })
+    void answer.then((value) => {
+      if (!desk.down && desk.deaths === deaths) batch.add(number, value)
+    })
   }
 }

@@ -2,9 +2,10 @@ import type { Protocol } from '../config/address.ts'
 import type { Address, ConnectionId, LaneIndex } from '../ids.ts'
 import type { Logger } from '../log.ts'
 import type { FailedText } from '../msrp/failed-texts.ts'
-import type { DeliveryOrder, DeliveryOutcome, KeepAnswer, KeepRequest, OutgoingMessage } from '../silo/order.ts'
+import type { DeliveryOutcome, KeepAnswer, OutgoingMessage } from '../silo/order.ts'
 import type { RegisterAnswer } from '../sip/registrar/location.ts'
 import type { RegisterRequest } from '../sip/registrar/register-request.ts'
+import type { KeepColumns, OrderColumns } from './silo-columns.ts'
 
 export type { Protocol }
 
@@ -91,26 +92,24 @@ export type LaneMessage =
   /** Connect to a next hop, or find the connection that is there; `request` comes back with the answer. */
   | { readonly type: 'connect'; readonly request: number; readonly hop: NextHop }
   /** REGISTERs for the location service; each `request` comes back with its answer. A message for each would cost more. */
-  | { readonly type: 'register'; readonly requests: readonly Numbered<RegisterRequest>[] }
+  | { readonly type: 'register'; readonly requests: Numbered<RegisterRequest> }
   /** MESSAGEs for the silo, in the same way. */
-  | { readonly type: 'keep'; readonly requests: readonly Numbered<KeepRequest>[] }
+  | { readonly type: 'keep'; readonly numbers: readonly number[]; readonly requests: KeepColumns }
   /** Texts of MSRP for the silo, in the same way. */
-  | { readonly type: 'keep-text'; readonly requests: readonly Numbered<FailedText>[] }
+  | { readonly type: 'keep-text'; readonly requests: Numbered<FailedText> }
   /** What became of deliveries, under the numbers that the primary gave them. */
-  | { readonly type: 'delivered'; readonly outcomes: readonly Numbered<DeliveryOutcome>[] }
+  | { readonly type: 'delivered'; readonly outcomes: Numbered<DeliveryOutcome> }
   | LogMessage
 
 /** What the primary tells a lane beside the frames: rare enough for a copy. */
-export type PrimaryMessage =
-  | SipPrimaryMessage
-  | { readonly type: 'text-kept'; readonly answers: readonly Numbered<boolean>[] }
+export type PrimaryMessage = SipPrimaryMessage | { readonly type: 'text-kept'; readonly answers: Numbered<boolean> }
 
 /** What it tells SIP. */
 export type SipPrimaryMessage =
-  | { readonly type: 'registered'; readonly answers: readonly Numbered<RegisterAnswer>[] }
-  | { readonly type: 'kept'; readonly answers: readonly Numbered<KeepAnswer>[] }
+  | { readonly type: 'registered'; readonly answers: Numbered<RegisterAnswer> }
+  | { readonly type: 'kept'; readonly answers: Numbered<KeepAnswer> }
   /** Messages of the silo to be sent; each number comes back with what became of it. */
-  | { readonly type: 'deliver'; readonly orders: readonly Numbered<DeliveryOrder>[] }
+  | { readonly type: 'deliver'; readonly numbers: readonly number[]; readonly orders: OrderColumns }
   /** Notices, which nobody asks about. */
   | { readonly type: 'send'; readonly messages: readonly OutgoingMessage[] }
 
@@ -122,10 +121,10 @@ export function ownOctets(octets: Uint8Array): Uint8Array {
   return octets.byteLength === octets.buffer.byteLength ? octets : new Uint8Array(octets)
 }
 
-/** Something with the number that its answer comes back under. */
+/** Values, each with the number that its answer comes back under: in columns, as a copy of many small objects costs more. */
 export interface Numbered<Value> {
-  readonly number: number
-  readonly value: Value
+  readonly numbers: readonly number[]
+  readonly values: readonly Value[]
 }
 
 /** A line for the log, from a thread that has none. */

@@ -3,7 +3,7 @@ import type { Sources } from '../auth/sources.ts'
 import type { Ticker } from '../clock.ts'
 import type { Address, ConnectionId, LaneIndex } from '../ids.ts'
 import type { Kernel } from '../parser/kernel.ts'
-import type { DeliveryOutcome, KeepAnswer, KeepRequest, OutgoingMessage } from '../silo/order.ts'
+import type { DeliveryOutcome, KeepAnswer, KeepRequest } from '../silo/order.ts'
 import type { SipStream } from '../sip/endpoint.ts'
 import type { SipListener } from '../sip/identity.ts'
 import type { RegisterAnswer } from '../sip/registrar/location.ts'
@@ -12,14 +12,15 @@ import { SipSender, type Way } from '../sip/sender.ts'
 import { SipServer } from '../sip/server.ts'
 import type { LocationReader } from '../store/location-store.ts'
 import { Asking } from './asking.ts'
-import { Batch } from './batch.ts'
+import { NumberedBatch } from './batch.ts'
 import { type Connections, slotOf } from './connections.ts'
 import type { Connector } from './connector.ts'
 import { Flows } from './flows.ts'
 import type { LaneSetup } from './lane.ts'
-import { type Flow, type LanePort, type Numbered, ownOctets, type SipPrimaryMessage } from './lane-port.ts'
+import type { Flow, LanePort, SipPrimaryMessage } from './lane-port.ts'
 import type { Outbox } from './outbox.ts'
 import type { SegmentPool } from './segments.ts'
+import { keepColumnsOf, ordersIn } from './silo-columns.ts'
 
 /** What SIP is made from in every lane. */
 export interface SipSetup {
@@ -59,7 +60,7 @@ export class LaneSip {
   readonly #foreign = new Map<ConnectionId, Way>()
   readonly #registering: Asking<RegisterRequest, RegisterAnswer>
   readonly #keeping: Asking<KeepRequest, KeepAnswer>
-  readonly #delivered: Batch<Numbered<DeliveryOutcome>>
+  readonly #delivered: NumberedBatch<DeliveryOutcome>
 
   constructor(sip: SipSetup, { map, config, nonceKey }: LaneSetup, options: LaneSipOptions) {
     this.#options = options
@@ -70,8 +71,10 @@ export class LaneSip {
     this.#sender = new SipSender({ connections, outbox, pool, port, octets, row, flush })
     this.#flows = new Flows(kernel.octets.buffer, map.flows)
     this.#registering = new Asking((requests) => port.post({ type: 'register', requests }))
-    this.#keeping = new Asking((requests) => port.post({ type: 'keep', requests }))
-    this.#delivered = new Batch((outcomes) => port.post({ type: 'delivered', outcomes }))
+    this.#keeping = new Asking(({ numbers, values }) =>
+      port.post({ type: 'keep', numbers, requests: keepColumnsOf(values) }),
+    )
+    this.#delivered = new NumberedBatch((outcomes) => port.post({ type: 'delivered', outcomes }))
     this.#server = new SipServer({
       ...options,
       ...sip,
@@ -83,7 +86,7 @@ export class LaneSip {
       wayOf: (connection) => this.#way(connection),
       nonceKey,
       commit: (register) => this.#registering.ask(register),
-      keep: (request) => this.#keeping.ask(ownKeepRequest(request)),
+      keep: (request) => this.#keeping.ask(request),
       connect: (hop, answer) => connector.connect(hop, answer),
       hand: (to, message) => this.#hand(to, message),
       close: (connection) => {
@@ -172,8 +175,9 @@ export class LaneSip {
         this.#keeping.answered(message.answers)
         break
       case 'deliver':
-        for (const { number, value } of message.orders) {
-          void this.#server.deliver(value).then((outcome) => this.#delivered.add({ number, value: outcome }))
+        for (const [index, order] of ordersIn(message.orders).entries()) {
+          const number = message.numbers[index]!
+          void this.#server.deliver(order).then((outcome) => this.#delivered.add(number, outcome))
         }
         break
       case 'send':
@@ -222,16 +226,5 @@ export class LaneSip {
     this.#octets.set(octets, segment)
     port.hand(lane, segment, octets.length)
     return true
-  }
-}
-
-function ownKeepRequest(request: KeepRequest): KeepRequest {
-  const { message, notice, imdn } = request
-  const own = (outgoing: OutgoingMessage | null) => outgoing && { ...outgoing, body: ownOctets(outgoing.body) }
-  return {
-    ...request,
-    message: { ...message, record: ownOctets(message.record) },
-    notice: own(notice),
-    imdn: own(imdn),
   }
 }
