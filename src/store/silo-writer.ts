@@ -87,22 +87,35 @@ export class SiloWriter {
 
   async #writeAll(): Promise<void> {
     // Lets what else this turn of the event loop changes join the first transaction.
-    await new Promise<void>((resolve) => setImmediate(resolve))
-    while (this.#queue.length > 0) await this.#write()
+    await endOfTurn()
+    let tell = () => {}
+    while (this.#queue.length > 0) tell = await this.#write(tell)
     // At once: whoever learns of its change and makes the next one must find that nobody is writing.
     this.#writing = null
+    tell()
   }
 
-  async #write(): Promise<void> {
+  /**
+   * Resolves when it is written, with what tells those whose changes these were: there is time for that while the next one
+   * is being written.
+   * @param tell the same of the one before
+   */
+  async #write(tell: () => void): Promise<() => void> {
     const { tables, tallies, claims, deadMax } = this.#options
     const tokensEnd = claims.reserve(this.#totals.tokensEnd)
     const transaction = new SiloTransaction({ tables, tallies, deadMax, totals: { ...this.#totals, tokensEnd } })
     const taken = this.#take(transaction)
-    const stored = await this.#commit(transaction)
+    const committed = this.#commit(transaction)
+    // LMDB takes it up at the end of this turn, too.
+    await endOfTurn()
+    tell()
+    const stored = await committed
     transaction.settled(stored)
     // No id is given out twice, even if the disk should have kept what it said it had not.
     this.#totals = stored ? transaction.totals : { ...this.#totals, nextId: transaction.totals.nextId }
-    for (const job of taken) job.settled(stored)
+    return () => {
+      for (const job of taken) job.settled(stored)
+    }
   }
 
   #take(transaction: SiloTransaction): readonly Job[] {
@@ -138,4 +151,8 @@ export class SiloWriter {
       return false
     }
   }
+}
+
+function endOfTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve))
 }
