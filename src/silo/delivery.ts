@@ -59,11 +59,14 @@ export function servedAsOne({ deliver, outbound_proxy }: DeliveryTools['config']
   return deliver === 'any' || outbound_proxy !== undefined
 }
 
+const nobody: ReadonlyMap<string, readonly SiloContact[]> = new Map()
+
 /** Contacts by the device that messages are claimed for; SILO-21: none that says that it takes no MESSAGE. */
 export function recipientsOf(
   contacts: readonly SiloContact[],
   asOne: boolean,
 ): ReadonlyMap<string, readonly SiloContact[]> {
+  if (contacts.length === 0) return nobody
   const recipients = new Map<string, SiloContact[]>()
   for (const contact of contacts) {
     if (contact.methods !== null && !contact.methods.includes('MESSAGE')) continue

@@ -52,6 +52,9 @@ export interface SiloPrimary {
   close(): Promise<void>
 }
 
+/** As of nearly all whose messages are kept. */
+const noContacts: readonly SiloContact[] = []
+
 /** @throws SilopathError STORE_UNAVAILABLE */
 export async function openSilo(config: Config, options: SiloPrimaryOptions): Promise<SiloPrimary> {
   const { location, clock, log, row, epoch, lanes, out } = options
@@ -82,8 +85,11 @@ export async function openSilo(config: Config, options: SiloPrimaryOptions): Pro
   const laneOf = (flow: Flow): LaneIndex =>
     (flow.kind === 'connection' ? flow.lane : sourceHash(flow.address, flow.port) % lanes) as LaneIndex
   const bound = (owner: string) => location.get(owner, clock.now())
-  const contacts = (owner: string): SiloContact[] =>
-    eligibleContacts(bound(owner), clock.now(), epoch).flatMap((group) =>
+  const contacts = (owner: string): readonly SiloContact[] => {
+    const now = clock.now()
+    const groups = eligibleContacts(location.get(owner, now), now, epoch)
+    if (groups.length === 0) return noContacts
+    return groups.flatMap((group) =>
       group.map(({ binding: { instance, contact, methods, flow, received } }) => ({
         device: instance ?? '',
         contact,
@@ -91,6 +97,7 @@ export async function openSilo(config: Config, options: SiloPrimaryOptions): Pro
         methods,
       })),
     )
+  }
   const deliver = (order: DeliveryOrder): Promise<DeliveryOutcome> => {
     const { target } = order
     if (target.kind !== 'contact') return out.deliver((order.id % lanes) as LaneIndex, order)

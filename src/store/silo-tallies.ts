@@ -2,7 +2,7 @@ import { LruMap } from '../lru.ts'
 import type { PutFailure, SiloQuota } from './silo-store.ts'
 import type { Entry, OwnerHash, SenderHash, SiloTables } from './silo-tables.ts'
 
-/** Bound on the tallies kept; more than two for each message of a transaction, so that none it has changed is forgotten. */
+/** Bound on the tallies kept; far more than two for each message of a transaction, so that none it has changed is forgotten. */
 const talliesMax = 20_000
 
 /** What was stored of an owner, or of one sender at that owner, and had not expired, when it was counted. */
@@ -20,10 +20,13 @@ export class Tallies {
   readonly #tables: SiloTables
   readonly #quota: SiloQuota
   readonly #tallies = new LruMap<Tally>(talliesMax)
+  /** Whether there are quotas at all. */
+  readonly counting: boolean
 
   constructor(tables: SiloTables, quota: SiloQuota) {
     this.#tables = tables
     this.#quota = quota
+    this.counting = quota.messages > 0 || quota.octets > 0 || quota.perSender > 0
   }
 
   /**
@@ -36,7 +39,6 @@ export class Tallies {
     { now, isGrowing }: { readonly now: number; readonly isGrowing: boolean },
   ): PutFailure | 'recount' | null {
     const { messages, octets: octetsMax, perSender } = this.#quota
-    if (messages === 0 && octetsMax === 0 && perSender === 0) return null
     const tallies: Tally[] = []
     const judge = (): PutFailure | null => {
       tallies.length = 0

@@ -84,11 +84,13 @@ export class SiloTransaction {
 
   /** Plans to store a message if its owner has room for it. `later`: that can be said in the next transaction. */
   put(owner: OwnerHash, record: Uint8Array, entry: Entry, now: number): MessageId | PutFailure | 'later' {
-    const senders = this.#grown.get(owner)
-    const failure = this.#tallies.admit(owner, entry, { now, isGrowing: senders !== undefined })
-    if (failure !== null) return failure === 'recount' ? 'later' : failure
-    if (senders === undefined) this.#grown.set(owner, new Set([entry.sender]))
-    else senders.add(entry.sender)
+    if (this.#tallies.counting) {
+      const senders = this.#grown.get(owner)
+      const failure = this.#tallies.admit(owner, entry, { now, isGrowing: senders !== undefined })
+      if (failure !== null) return failure === 'recount' ? 'later' : failure
+      if (senders === undefined) this.#grown.set(owner, new Set([entry.sender]))
+      else senders.add(entry.sender)
+    }
     const id = this.#nextId as MessageId
     this.#nextId += 1
     this.#messages += 1

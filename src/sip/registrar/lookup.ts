@@ -27,6 +27,7 @@ export function eligibleContacts(
   now: number,
   epoch: string,
 ): readonly (readonly Target[])[] {
+  if (bindings.length === 0) return none
   const [only] = bindings
   if (only !== undefined && bindings.length === 1) {
     // As most users have.
