@@ -7,7 +7,7 @@ import type { RegisterRequest } from '../sip/registrar/register-request.ts'
 import { TransientMap } from '../transient-map.ts'
 import { Batch, NumberedBatch } from './batch.ts'
 import { type LaneMessage, ownOctets, type PrimaryMessage } from './lane-port.ts'
-import { keepRequestsIn, orderColumnsOf } from './silo-columns.ts'
+import { keepRequestsIn, orderColumnsOf, outcomesIn } from './silo-columns.ts'
 
 /** What the primary thread does for lanes. None of it ever rejects. */
 export interface PrimaryServices {
@@ -80,9 +80,10 @@ export class LaneCalls {
         }
         break
       case 'delivered':
-        for (const [index, number] of message.outcomes.numbers.entries()) {
+        for (const [index, outcome] of outcomesIn(message.outcomes).entries()) {
+          const number = message.numbers[index]!
           // An outcome that its predecessor told as it died has been answered for it.
-          desk.delivering.get(number)?.(message.outcomes.values[index]!)
+          desk.delivering.get(number)?.(outcome)
           desk.delivering.delete(number)
         }
     }

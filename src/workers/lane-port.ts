@@ -2,10 +2,10 @@ import type { Protocol } from '../config/address.ts'
 import type { Address, ConnectionId, LaneIndex } from '../ids.ts'
 import type { Logger } from '../log.ts'
 import type { FailedText } from '../msrp/failed-texts.ts'
-import type { DeliveryOutcome, KeepAnswer, OutgoingMessage } from '../silo/order.ts'
+import type { KeepAnswer, OutgoingMessage } from '../silo/order.ts'
 import type { RegisterAnswer } from '../sip/registrar/location.ts'
 import type { RegisterRequest } from '../sip/registrar/register-request.ts'
-import type { KeepColumns, OrderColumns } from './silo-columns.ts'
+import type { KeepColumns, OrderColumns, OutcomeColumns } from './silo-columns.ts'
 
 export type { Protocol }
 
@@ -98,7 +98,7 @@ export type LaneMessage =
   /** Texts of MSRP for the silo, in the same way. */
   | { readonly type: 'keep-text'; readonly requests: Numbered<FailedText> }
   /** What became of deliveries, under the numbers that the primary gave them. */
-  | { readonly type: 'delivered'; readonly outcomes: Numbered<DeliveryOutcome> }
+  | { readonly type: 'delivered'; readonly numbers: readonly number[]; readonly outcomes: OutcomeColumns }
   | LogMessage
 
 /** What the primary tells a lane beside the frames: rare enough for a copy. */

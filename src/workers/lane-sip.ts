@@ -20,7 +20,7 @@ import type { LaneSetup } from './lane.ts'
 import type { Flow, LanePort, SipPrimaryMessage } from './lane-port.ts'
 import type { Outbox } from './outbox.ts'
 import type { SegmentPool } from './segments.ts'
-import { keepColumnsOf, ordersIn } from './silo-columns.ts'
+import { keepColumnsOf, ordersIn, outcomeColumnsOf } from './silo-columns.ts'
 
 /** What SIP is made from in every lane. */
 export interface SipSetup {
@@ -74,7 +74,9 @@ export class LaneSip {
     this.#keeping = new Asking(({ numbers, values }) =>
       port.post({ type: 'keep', numbers, requests: keepColumnsOf(values) }),
     )
-    this.#delivered = new NumberedBatch((outcomes) => port.post({ type: 'delivered', outcomes }))
+    this.#delivered = new NumberedBatch(({ numbers, values }) =>
+      port.post({ type: 'delivered', numbers, outcomes: outcomeColumnsOf(values) }),
+    )
     this.#server = new SipServer({
       ...options,
       ...sip,

@@ -2,7 +2,7 @@
 // message, and octets of its own, reading it would take the primary thread longer than storing it.
 import { Buffer } from 'node:buffer'
 import type { MessageId } from '../ids.ts'
-import type { DeliveryOrder, DeliveryTarget, KeepRequest, OutgoingMessage } from '../silo/order.ts'
+import type { DeliveryOrder, DeliveryOutcome, DeliveryTarget, KeepRequest, OutgoingMessage } from '../silo/order.ts'
 import { ownOctets } from './lane-port.ts'
 
 /** What the sender is told. */
@@ -29,9 +29,18 @@ export interface OrderColumns {
   readonly records: Uint8Array
 }
 
+export interface OutcomeColumns {
+  /** Of the final answer; 0: unreachable, 1: timed out. */
+  readonly statuses: readonly number[]
+  /** Of the final answer; otherwise empty. */
+  readonly reasons: readonly string[]
+}
+
 const figuresEach = 4
 const untold: Told = { notice: null, noticeKey: '', imdn: null }
 const outboundProxy: DeliveryTarget = { kind: 'outbound-proxy' }
+const unreachable: DeliveryOutcome = { kind: 'unreachable' }
+const timedOut: DeliveryOutcome = { kind: 'timed-out' }
 
 export function keepColumnsOf(requests: readonly KeepRequest[]): KeepColumns {
   const figures = new Float64Array(requests.length * figuresEach)
@@ -103,6 +112,23 @@ export function ordersIn({ aors, contacts, figures, records }: OrderColumns): De
       attempt: figures[at + 2]!,
       target: aor === null || contact === null ? outboundProxy : { kind: 'contact', aor, contact },
     }
+  })
+}
+
+export function outcomeColumnsOf(outcomes: readonly DeliveryOutcome[]): OutcomeColumns {
+  return {
+    statuses: outcomes.map((outcome) => {
+      if (outcome.kind === 'answered') return outcome.status
+      return outcome.kind === 'unreachable' ? 0 : 1
+    }),
+    reasons: outcomes.map((outcome) => (outcome.kind === 'answered' ? outcome.reason : '')),
+  }
+}
+
+export function outcomesIn({ statuses, reasons }: OutcomeColumns): DeliveryOutcome[] {
+  return statuses.map((status, index) => {
+    if (status > 1) return { kind: 'answered', status, reason: reasons[index]! }
+    return status === 0 ? unreachable : timedOut
   })
 }
 

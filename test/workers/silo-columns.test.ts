@@ -1,8 +1,15 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import type { MessageId } from '../../src/ids.ts'
-import type { DeliveryOrder, KeepRequest, OutgoingMessage } from '../../src/silo/order.ts'
-import { keepColumnsOf, keepRequestsIn, orderColumnsOf, ordersIn } from '../../src/workers/silo-columns.ts'
+import type { DeliveryOrder, DeliveryOutcome, KeepRequest, OutgoingMessage } from '../../src/silo/order.ts'
+import {
+  keepColumnsOf,
+  keepRequestsIn,
+  orderColumnsOf,
+  ordersIn,
+  outcomeColumnsOf,
+  outcomesIn,
+} from '../../src/workers/silo-columns.ts'
 
 /** What the other thread gets. */
 const posted = <Columns>(columns: Columns): Columns => structuredClone(columns)
@@ -71,6 +78,19 @@ test('orders come out of their columns as they went in', () => {
   fc.assert(
     fc.property(fc.array(deliveryOrder, { maxLength: 8 }), (orders) => {
       expect(ordersIn(posted(orderColumnsOf(orders))).map(bareOrder)).toEqual(orders.map(bareOrder))
+    }),
+  )
+})
+
+test('outcomes come out of their columns as they went in', () => {
+  const outcome = fc.oneof<fc.Arbitrary<DeliveryOutcome>[]>(
+    fc.record({ kind: fc.constant('answered' as const), status: fc.integer({ min: 200, max: 699 }), reason: text }),
+    fc.constant({ kind: 'unreachable' }),
+    fc.constant({ kind: 'timed-out' }),
+  )
+  fc.assert(
+    fc.property(fc.array(outcome, { maxLength: 8 }), (outcomes) => {
+      expect(outcomesIn(posted(outcomeColumnsOf(outcomes)))).toEqual(outcomes)
     }),
   )
 })
