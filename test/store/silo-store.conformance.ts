@@ -93,6 +93,18 @@ export function siloStoreConformance(name: string, open: OpenSilo): void {
       expect(await put(newMessage('next'))).toBeGreaterThan(first.at(-1)!)
     })
 
+    test('what is told as stored can be read at once, and is told in the order of the calls', async () => {
+      const told: number[] = []
+      const puts = Array.from({ length: 1_000 }, async (_, n) => {
+        const id = await put(newMessage(`${n}`))
+        expect(store.get(id)?.id).toBe(id)
+        told.push(id)
+      })
+      await Promise.all(puts)
+      expect(told).toEqual(told.toSorted((a, b) => a - b))
+      expect(store.counts().messages).toBe(1_000)
+    })
+
     test('SILO-31: has in a later run what it had, with attempts and devices, and no claims', async () => {
       const ids = [await put(newMessage('one')), await put(newMessage('two')), await put(newMessage('three'))]
       await store.seen(bob, 'desk', noon)
