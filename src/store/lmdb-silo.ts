@@ -30,6 +30,7 @@ import {
 } from './silo-store.ts'
 import {
   type DeadLetter,
+  type Device,
   type Entry,
   type Located,
   noState,
@@ -62,6 +63,8 @@ export const pendingOctetsMax = 64 * 1024 * 1024
 
 /** Owners remembered to have nothing. */
 const emptyMax = 100_000
+/** Owners whose devices are kept at hand. */
+const devicesKnownMax = 20_000
 /** Messages that one transaction sweeps, removes, revives or demotes for one call. */
 const sliceMax = 500
 /** A device that has not been seen for so long is forgotten. */
@@ -111,6 +114,8 @@ class LmdbSilo implements SiloStore {
   readonly #now: () => number
   /** Owners who have nothing: asked about at each REGISTER, most of which are refreshes. */
   readonly #empty = new LruMap<true>(emptyMax)
+  /** Asked about with each message that is delivered. What changes them lets go of them when it is stored, or has failed. */
+  readonly #devices = new LruMap<readonly Device[]>(devicesKnownMax)
   #puts = 0
   #putOctets = 0
   readonly #desk: PutDesk = {
@@ -230,7 +235,7 @@ class LmdbSilo implements SiloStore {
 
   async seen(owner: string, device: string, now: number): Promise<Result<void, 'unavailable'>> {
     const isNews = () => {
-      const known = this.#tables.devices(owner).find((other) => other.device === device)
+      const known = this.#devicesOf(owner).find((other) => other.device === device)
       return known === undefined || now - known.seenAt >= deviceDayMs
     }
     if (!this.#read(true, isNews)) return done
@@ -238,24 +243,34 @@ class LmdbSilo implements SiloStore {
     this.#puts += 1
     const stored = await this.#writer.change((transaction) => {
       if (!transaction.touch(owner)) return 'later'
+      this.#devices.delete(owner)
       if (isNews()) {
-        const others = this.#tables.devices(owner).filter((other) => other.device !== device)
+        const others = this.#devicesOf(owner).filter((other) => other.device !== device)
         const latest = [{ device, seenAt: now }, ...others].sort((a, b) => b.seenAt - a.seenAt)
         transaction.putDevices(owner, latest.slice(0, devicesMax))
       }
       return { value: true }
     })
     this.#puts -= 1
+    this.#devices.delete(owner)
     return stored === null ? unavailable : done
   }
 
   devices(owner: string, since: number): readonly string[] {
     return this.#read([], () =>
-      this.#tables
-        .devices(owner)
+      this.#devicesOf(owner)
         .filter(({ seenAt }) => seenAt + deviceDayMs > since)
         .map(({ device }) => device),
     )
+  }
+
+  /** As they are stored. */
+  #devicesOf(owner: string): readonly Device[] {
+    const known = this.#devices.get(owner)
+    if (known !== undefined) return known
+    const devices = this.#tables.devices(owner)
+    this.#devices.set(owner, devices)
+    return devices
   }
 
   due(now: number, limit: number): readonly { readonly id: MessageId; readonly owner: string }[] {
@@ -416,6 +431,8 @@ class LmdbSilo implements SiloStore {
       for (const { key } of gone) transaction.removeDevices(key)
       return { value: true }
     })
+    // Only their keys are known, and there is not much to read anew.
+    this.#devices.clear()
     return forgotten !== null
   }
 

@@ -12,7 +12,7 @@ export interface KeepColumns {
   readonly owners: readonly string[]
   readonly srcAddrs: readonly string[]
   /** Of each message: expTime, sndTime, octets of its body, octets of its record. */
-  readonly figures: Float64Array
+  readonly figures: readonly number[]
   /** One behind the other. */
   readonly records: Uint8Array
   /** Null: nothing. */
@@ -24,7 +24,7 @@ export interface OrderColumns {
   readonly aors: readonly (string | null)[]
   readonly contacts: readonly (string | null)[]
   /** Of each order: id, sndTime, attempt, octets of its record. */
-  readonly figures: Float64Array
+  readonly figures: readonly number[]
   /** One behind the other. */
   readonly records: Uint8Array
 }
@@ -43,13 +43,9 @@ const unreachable: DeliveryOutcome = { kind: 'unreachable' }
 const timedOut: DeliveryOutcome = { kind: 'timed-out' }
 
 export function keepColumnsOf(requests: readonly KeepRequest[]): KeepColumns {
-  const figures = new Float64Array(requests.length * figuresEach)
-  let at = 0
+  const figures: number[] = []
   for (const { message } of requests) {
-    figures[at++] = message.expTime
-    figures[at++] = message.sndTime
-    figures[at++] = message.octets
-    figures[at++] = message.record.length
+    figures.push(message.expTime, message.sndTime, message.octets, message.record.length)
   }
   return {
     owners: requests.map(({ message }) => message.owner),
@@ -81,14 +77,8 @@ export function keepRequestsIn({ owners, srcAddrs, figures, records, told }: Kee
 }
 
 export function orderColumnsOf(orders: readonly DeliveryOrder[]): OrderColumns {
-  const figures = new Float64Array(orders.length * figuresEach)
-  let at = 0
-  for (const { id, sndTime, attempt, record } of orders) {
-    figures[at++] = id
-    figures[at++] = sndTime
-    figures[at++] = attempt
-    figures[at++] = record.length
-  }
+  const figures: number[] = []
+  for (const { id, sndTime, attempt, record } of orders) figures.push(id, sndTime, attempt, record.length)
   return {
     aors: orders.map(({ target }) => (target.kind === 'contact' ? target.aor : null)),
     contacts: orders.map(({ target }) => (target.kind === 'contact' ? target.contact : null)),
