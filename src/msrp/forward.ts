@@ -60,6 +60,8 @@ import { type Ending, wantsTimeout } from './transactions.ts'
 
 /** Body of a request other than SEND (M-43). */
 const OTHER_BODY_MAX = 10_240
+/** About what a 200 has besides its two paths. */
+const OK_LINES = 64
 
 /** What `Kernel.session` returns for a URI that is not written the way we write ours. */
 const OTHER_SPELLING = 1
@@ -175,12 +177,15 @@ export class Forwarder {
     if (tracked && table.allowance(stream.id, stream.begun) <= 0) return this.#wait(stream, 'stalledTransactions')
 
     // What goes on is what came, with our transaction id; the 200 repeats two of its URIs.
-    const size = record[R_END]! - record[R_START]! + FORWARD_GROWTH
-    const okSize = acknowledge ? record[R_TO_LENGTH]! + record[R_FROM_LENGTH]! + FORWARD_GROWTH : 0
+    const length = record[R_END]! - record[R_START]!
+    const size = length + FORWARD_GROWTH
+    const paths = record[R_TO_LENGTH]! + record[R_FROM_LENGTH]!
+    const okSize = acknowledge ? paths + FORWARD_GROWTH : 0
     const room =
       destination === stream.id
         ? outbox.ensure(destination, size + okSize)
-        : outbox.ensure(destination, size) && (okSize === 0 || outbox.ensure(stream.id, okSize))
+        : outbox.ensure(destination, size) &&
+          (okSize === 0 || outbox.ensure(stream.id, okSize, outbox.share(paths + OK_LINES, length) + FORWARD_GROWTH))
     if (!room) return this.#wait(stream, 'stalledSegments')
 
     let transaction: Address | 0 = 0

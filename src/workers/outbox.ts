@@ -3,7 +3,10 @@ import { Buffer } from 'node:buffer'
 import type { Address, ConnectionId } from '../ids.ts'
 import { type Connections, QUEUE_MAX, slotOf } from './connections.ts'
 import type { LanePort } from './lane-port.ts'
-import type { SegmentPool } from './segments.ts'
+import { type SegmentPool, segmentSizes } from './segments.ts'
+
+/** Octets that a segment is taken for at most if no frame needs more: nearly all of the third size. */
+const wantedMax = segmentSizes[2] - 64
 
 /**
  * What a lane sends. Frames are composed straight into a segment of their connection; a segment goes to the primary
@@ -62,8 +65,16 @@ export class Outbox {
     return this.#connections.waiting(connection) >= allowance
   }
 
-  /** Makes sure that `octets` octets can be written at `at(connection)`. False when the pool is exhausted. */
-  ensure(connection: ConnectionId, octets: number): boolean {
+  /** Octets that go out in the whole batch, when `octets` do for each `of` octets of it. */
+  share(octets: number, of: number): number {
+    return Math.ceil(this.#batch / of) * octets
+  }
+
+  /**
+   * Makes sure that `octets` octets can be written at `at(connection)`. False when the pool is exhausted.
+   * @param expected how many are likely to follow in this batch: as many as come in, and a little more
+   */
+  ensure(connection: ConnectionId, octets: number, expected = this.#batch + (this.#batch >> 3)): boolean {
     const slot = slotOf(connection)
     if (this.#owner[slot] === connection) {
       if (this.#room[slot]! >= octets) return true
@@ -73,9 +84,10 @@ export class Outbox {
       this.#send(slot, this.#owner[slot] as ConnectionId)
     }
     const pool = this.#pool
-    // A segment for the whole batch, unless memory is short.
+    // A segment for the whole batch, unless memory is short: a frame that found no room in it would be decided about, sent
+    // and received by itself.
     const framed = this.#connections.isFramed(connection)
-    const wanted = framed ? octets : Math.min(this.#batch, 16_000)
+    const wanted = framed ? octets : Math.min(expected, wantedMax)
     const segment = pool.take(wanted > octets && pool.free >= pool.total >> 1 ? wanted : octets)
     if (segment === 0) return false
     this.#segment[slot] = segment

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import type { Address } from '../ids.ts'
 
 /*
- * A segment is a piece of the shared memory of one of four sizes:
+ * A segment is a piece of the shared memory of one of five sizes:
  *
  *   address - 16: next free segment | address of the free list's head word | capacity | 1 while free
  *   address:      capacity octets, then 16 octets of margin (the kernel copies in steps of 16)
@@ -15,15 +15,15 @@ const HEADER_OCTETS = 16
 const MARGIN_OCTETS = 16
 
 /** Octets of memory of a segment of each class, header and margin included. */
-export const segmentSizes = [2048, 16_384, 98_304, 393_216] as const
+export const segmentSizes = [2048, 8192, 24_576, 98_304, 393_216] as const
 
 /** Octets that fit a segment of the largest class. */
-export const segmentCapacityMax = segmentSizes[3] - HEADER_OCTETS - MARGIN_OCTETS
+export const segmentCapacityMax = segmentSizes[4] - HEADER_OCTETS - MARGIN_OCTETS
 
 /** Words of control data a pool needs: for each class a head and the count of segments taken, and the free octets. */
 export const SEGMENT_POOL_WORDS = 16
-const TAKEN_WORDS = 4
-const FREE_WORD = 8
+const TAKEN_WORDS = segmentSizes.length
+const FREE_WORD = 2 * segmentSizes.length
 
 /** Octets usable in the segment at `address`. */
 export function segmentCapacity(words: Int32Array, address: Address): number {
@@ -60,12 +60,12 @@ interface ClassPlace {
 }
 
 function classPlaces(start: Address, octets: number): ClassPlace[] {
-  const quarter = Math.floor(octets / segmentSizes.length / 16) * 16
+  const share = Math.floor(octets / segmentSizes.length / 16) * 16
   return segmentSizes.map((size, index) => ({
     size,
     capacity: size - HEADER_OCTETS - MARGIN_OCTETS,
-    first: start + quarter * index,
-    count: Math.floor(quarter / size),
+    first: start + share * index,
+    count: Math.floor(share / size),
   }))
 }
 
@@ -73,7 +73,7 @@ function classPlaces(start: Address, octets: number): ClassPlace[] {
  * Makes all segments of a pool free but those in `held`, which somebody will still give back. No thread may be taking
  * or giving meanwhile, other than the caller's.
  * @param control word index of SEGMENT_POOL_WORDS words, a multiple of SEGMENT_POOL_WORDS
- * @param start address of `octets` octets, 16-octet aligned; a quarter goes to each class
+ * @param start address of `octets` octets, 16-octet aligned; each class gets as many
  */
 export function resetSegments(
   words: Int32Array,

@@ -12,7 +12,7 @@ const START = 65_536 as Address
 
 /** A lane's sending side, on a pool with `largest` segments of the largest class, and a primary that may write. */
 function newLane(largest = 1) {
-  const octets = segmentSizes.length * segmentSizes[3] * largest
+  const octets = segmentSizes.length * segmentSizes[4] * largest
   const memory = new SharedArrayBuffer(START + octets)
   const words = new Int32Array(memory)
   resetSegments(words, SEGMENT_POOL_WORDS, START, octets)
@@ -76,6 +76,30 @@ describe('outbox', () => {
     expect(connections.waiting(a)).toBe(sent[0]!.capacity)
     leave()
     expect([connections.waiting(a), connections.waiting(b), pool.free]).toEqual([0, 0, pool.total])
+  })
+
+  test('what is likely to go out in a batch finds room in one segment, and no more is taken for less', () => {
+    const { outbox, open, sent, leave } = newLane(4)
+    const [to, from] = [open(1), open(2)]
+    // 32 chunks of 505 octets, which grow by some; and their answers.
+    outbox.expect(32 * 505)
+    for (let i = 0; i < 32; i++) {
+      expect(outbox.write(to, 'x'.repeat(515))).toBe(true)
+      expect(outbox.ensure(from, 170, outbox.share(170, 505))).toBe(true)
+      expect(outbox.write(from, 'y'.repeat(170))).toBe(true)
+    }
+    outbox.flush()
+    expect(sent.map(({ text, capacity }) => [text.length, capacity])).toEqual([
+      [32 * 515, 24_544],
+      [32 * 170, 8160],
+    ])
+    leave()
+    // However much comes in, no segment of the larger sizes is taken for frames that need none.
+    outbox.expect(1_000_000)
+    expect(outbox.write(to, 'x')).toBe(true)
+    outbox.flush()
+    expect(sent.map(({ capacity }) => capacity)).toEqual([24_544])
+    leave()
   })
 
   test('to a WebSocket each frame leaves in a segment of its own, in order, and no room is left behind it (W-3)', () => {

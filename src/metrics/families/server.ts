@@ -16,7 +16,8 @@ export const serverFamilies = [
     help: 'Shared memory that is free in the segments of the lane, by size of the segment.',
     cells: {
       segmentsFree2k: { size: '2k' },
-      segmentsFree16k: { size: '16k' },
+      segmentsFree8k: { size: '8k' },
+      segmentsFree24k: { size: '24k' },
       segmentsFree96k: { size: '96k' },
       segmentsFree384k: { size: '384k' },
     },
@@ -28,7 +29,8 @@ export const serverFamilies = [
     help: 'Shared memory in the segments of the lane, free or in use, by size of the segment.',
     cells: {
       segmentsCapacity2k: { size: '2k' },
-      segmentsCapacity16k: { size: '16k' },
+      segmentsCapacity8k: { size: '8k' },
+      segmentsCapacity24k: { size: '24k' },
       segmentsCapacity96k: { size: '96k' },
       segmentsCapacity384k: { size: '384k' },
     },

@@ -1,6 +1,6 @@
 import type { Address } from '../../../src/ids.ts'
 import { RING_CONTROL_OCTETS, RING_RECORD_OCTETS } from '../../../src/workers/ring.ts'
-import { SEGMENT_POOL_WORDS } from '../../../src/workers/segments.ts'
+import { SEGMENT_POOL_WORDS, segmentSizes } from '../../../src/workers/segments.ts'
 
 /*
  * The memory that the owner of a segment pool and its givers share, and the stamp with which they catch a segment that
@@ -14,7 +14,7 @@ const GIVER_OCTETS = 256 + RING_CONTROL_OCTETS + GIVER_RING_RECORDS * RING_RECOR
 export const POOL_CONTROL = 0
 export const POOL_START = 65_536 as Address
 /** Two segments of the largest class, and more of the smaller ones. */
-export const POOL_OCTETS = 4 * 2 * 393_216
+export const POOL_OCTETS = segmentSizes.length * 2 * 393_216
 export const HAMMER_OCTETS = POOL_START + POOL_OCTETS
 
 export interface GiverData {

@@ -20,7 +20,7 @@ import {
   WORK_OCTETS,
 } from '../../../src/parser/msrp/reader.ts'
 import { READ_OCTETS } from '../../../src/workers/memory.ts'
-import { resetSegments, SEGMENT_POOL_WORDS, SegmentPool } from '../../../src/workers/segments.ts'
+import { resetSegments, SEGMENT_POOL_WORDS, SegmentPool, segmentSizes } from '../../../src/workers/segments.ts'
 
 const SCRATCH = 65_536 as Address
 const CONTROL = 262_144
@@ -52,12 +52,12 @@ export class TestStream extends ReaderState {
   memoryShort = 0
 }
 
-/** A reader as it runs in a lane, with a pool of `largest` segments of each quarter's largest class. */
+/** A reader as it runs in a lane, with a pool of `largest` segments of the largest class. */
 export function newReader(options: { largest?: number; bodyMax?: number } = {}) {
   const { largest = 4, bodyMax = frameLimits.body } = options
   const words = new Int32Array(memory.buffer)
-  resetSegments(words, CONTROL >> 2, POOL, 4 * 393_216 * largest)
-  const segments = new SegmentPool(words, CONTROL >> 2, POOL, 4 * 393_216 * largest)
+  resetSegments(words, CONTROL >> 2, POOL, segmentSizes.length * 393_216 * largest)
+  const segments = new SegmentPool(words, CONTROL >> 2, POOL, segmentSizes.length * 393_216 * largest)
   // Whoever reads a segment that was given back, or one before it was written, reads rubbish.
   const ruin = (segment: Address) => octets.fill(0xdd, segment, segment + segments.capacity(segment))
   const pool: CarryPool = {
