@@ -288,9 +288,12 @@ export function callId(p: usize, end: usize): bool {
   return p < end && run(p, end, VISIBLE) == end
 }
 
-/** A decimal number, at most 2^31 - 1; -2: none. */
+/** What `decimal` gives for what is no number. */
+export const NO_DECIMAL: i32 = -2
+
+/** A decimal number; more than 2^31 - 1 counts as that. */
 export function decimal(p: usize, end: usize): i32 {
-  if (p == end || run(p, end, DIGIT) != end) return -2
+  if (p == end || run(p, end, DIGIT) != end) return NO_DECIMAL
   let value = 0
   for (; p < end; p++) {
     const digit = <i32>load<u8>(p) - 48

@@ -1,7 +1,7 @@
 // Indexes one SIP message (sip-record.ts): the start line, where each header's name and value are, where the message ends.
 // What values mean is decided in TypeScript, when somebody asks; but what everybody asks is read here (sip-values.ts).
 import { CR, DIGIT, HTAB, LF, SP, find, folded, is, noBlanks } from './ascii'
-import { callId, cseq, decimal, methodId, nameAddr, spanToken, via } from './sip-values'
+import { NO_DECIMAL, callId, cseq, decimal, methodId, nameAddr, spanToken, via } from './sip-values'
 import {
   SH_ID, SH_NAME, SH_NAME_LENGTH, SH_VALUE, SH_VALUE_LENGTH, SI_ASCII, SI_BODY_MAX, SI_END, SI_FAULT, SI_FROM_URI,
   SI_HEADERS, SI_HEADERS_END, SI_HEADERS_MAX, SI_HEADER_COUNT, SI_HEADER_LINE_MAX, SI_HEAD_END, SI_HEAD_MAX, SI_KIND,
@@ -28,7 +28,7 @@ let seen: u32 = 0
 let unread: bool = false
 /** Content-Length: a value up to 2^31 - 1 (more counts as that), or one of these. */
 const ABSENT: i32 = -1
-const BAD: i32 = -2
+const BAD: i32 = NO_DECIMAL
 let contentLength: i32 = ABSENT
 
 @inline
@@ -155,14 +155,7 @@ function requestLine(p: usize, end: usize): void {
 
 /** Reads the value of Content-Length, from `p` to `end` (S-5). */
 function readContentLength(p: usize, end: usize): void {
-  let value: i32 = BAD
-  if (p < end && spanDigits(p, end) == end) {
-    value = 0
-    for (; p < end; p++) {
-      const digit = <i32>load<u8>(p) - 48
-      value = value > (i32.MAX_VALUE - digit) / 10 ? i32.MAX_VALUE : value * 10 + digit
-    }
-  }
+  const value = decimal(p, end)
   // Repeats of one value contradict nothing.
   contentLength = contentLength == ABSENT || contentLength == value ? value : BAD
 }
