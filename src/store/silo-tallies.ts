@@ -72,6 +72,7 @@ export class Tallies {
 
   /** They have changed in another way than by `admit`, or what that has counted was not stored. */
   forget(owner: OwnerHash, sender: SenderHash): void {
+    if (!this.counting) return
     this.#tallies.delete(keyOf(owner, sender))
     this.#tallies.delete(owner)
   }

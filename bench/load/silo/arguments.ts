@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util'
 import { argumentValues } from '../argument-values.ts'
 import { BODY_HEAD } from './bodies.ts'
-import type { SiloLoadOptions, SiloScenario } from './options.ts'
+import { type SiloLoadOptions, type SiloScenario, warmupRounds } from './options.ts'
 
 export const USAGE = `npm run bench:silo -- [options]
 
@@ -13,12 +13,12 @@ export const USAGE = `npm run bench:silo -- [options]
   --size N               octets in the body of a MESSAGE (200)
   --readers N            readers at a time, of dump and reminders (100)
   --messages N           messages of each of these (50)
-  --rounds N             how often other readers take as many, of dump (5)
+  --rounds N             how often other readers take as many, of dump (10)
   --stored LIST          messages that are in the store beforehand, e.g. 10000,1000000,5000000 (10000)
   --data-dir DIR         keep stores that have been filled there, and use those that are there
   --workers LIST         one run for each value of \`workers\`, e.g. 0,1 (0,1)
   --seconds S            measured time of each run of store (5)
-  --warmup S             time before it (1); with any, a round of dump before those that are measured
+  --warmup S             time before it, in which the server's code is compiled; two rounds of dump for each second (5)
   --runs N               repeat everything, and add a line of medians (1)
   --json                 lines of JSON only, nothing readable on stderr
 `
@@ -59,12 +59,12 @@ const parse = (argv: readonly string[]) => {
         size: text('200'),
         readers: text('100'),
         messages: text('50'),
-        rounds: text('5'),
+        rounds: text('10'),
         stored: text('10000'),
         'data-dir': { type: 'string' },
         workers: text('0,1'),
         seconds: text('5'),
-        warmup: text('1'),
+        warmup: text('5'),
         runs: text('1'),
         json: { type: 'boolean', default: false },
       },
@@ -84,6 +84,9 @@ export const siloBenchOptions = (argv: readonly string[]): SiloBenchOptions => {
         SCENARIOS.find((scenario) => scenario === text) ??
         refuse(`--scenario ${text}: expected ${SCENARIOS.join(' or ')}`),
     )
+  const readers = numberIn('readers', values.readers, 1, 1000)
+  const roundsMax = READERS_MAX / readers
+  const warmup = numberIn('warmup', values.warmup, 0, (roundsMax - 1) / 2, false)
   return {
     load: {
       scenarios,
@@ -91,11 +94,11 @@ export const siloBenchOptions = (argv: readonly string[]): SiloBenchOptions => {
       connections: numberIn('connections', values.connections, 1, 1000),
       windows: numbersIn('window', values.window, 1, 10_000),
       size: numberIn('size', values.size, BODY_HEAD, 65_536),
-      warmup: numberIn('warmup', values.warmup, 0, 900, false),
+      warmup,
       seconds: numberIn('seconds', values.seconds, 0.1, 900, false),
-      readers: numberIn('readers', values.readers, 1, 1000),
+      readers,
       messages: numberIn('messages', values.messages, 1, 10_000),
-      rounds: numberIn('rounds', values.rounds, 1, READERS_MAX / Number(values.readers) - 1),
+      rounds: numberIn('rounds', values.rounds, 1, roundsMax - warmupRounds({ warmup })),
       drainMs: DRAIN_MS,
     },
     // From few to many: each is made of the one before.

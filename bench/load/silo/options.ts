@@ -17,7 +17,7 @@ export interface SiloLoadOptions {
   readonly windows: readonly number[]
   /** Octets in the body of a MESSAGE. */
   readonly size: number
-  /** Seconds of traffic before anything is measured; only `store`. */
+  /** Seconds of traffic before anything is measured; for `dump` see `warmupRounds`. */
   readonly warmup: number
   /** Seconds that are measured; only `store`. */
   readonly seconds: number
@@ -29,6 +29,9 @@ export interface SiloLoadOptions {
   /** How long to wait for what is still in flight while nothing happens, in ms. */
   readonly drainMs: number
 }
+
+/** Rounds of `dump` before those that are measured: about as many as fit into the seconds of warm-up. */
+export const warmupRounds = ({ warmup }: Pick<SiloLoadOptions, 'warmup'>): number => Math.ceil(2 * warmup)
 
 export interface SiloLoadResult {
   readonly scenario: SiloScenario

@@ -4,7 +4,14 @@ import { requireOpenFiles } from '../limits.ts'
 import { type CpuTime, cpuTime, residentAnonymousOctets, residentOctets } from '../process-stat.ts'
 import { FIRST_SEQUENCE } from '../sip/messages.ts'
 import { Bodies } from './bodies.ts'
-import { awayName, readerName, type SiloLoadOptions, type SiloLoadReport, type SiloLoadResult } from './options.ts'
+import {
+  awayName,
+  readerName,
+  type SiloLoadOptions,
+  type SiloLoadReport,
+  type SiloLoadResult,
+  warmupRounds,
+} from './options.ts'
 import { Reader } from './reader.ts'
 import { Sender } from './sender.ts'
 import { SiloTally } from './tally.ts'
@@ -89,18 +96,18 @@ class Load {
   }
 
   /**
-   * Readers come back, all of a round at once; what they take was stored before, which is not measured. Nor is the first
-   * round, unless there is to be no warm-up.
+   * Readers come back, all of a round at once; what they take was stored before, which is not measured. Nor are the rounds
+   * of the warm-up.
    */
   async dump(): Promise<SiloLoadResult> {
     const { readers, messages } = this.#options
-    const warmupRounds = this.#options.warmup > 0 ? 1 : 0
-    const rounds = warmupRounds + this.#options.rounds
+    const unmeasured = warmupRounds(this.#options)
+    const rounds = unmeasured + this.#options.rounds
     this.tally = new SiloTally()
     const spans: { readonly before: Measurement; readonly after: Measurement }[] = []
     let lost = 0
     for (let round = 0; round < rounds; round++) {
-      if (round === warmupRounds) this.tally.latency.reset()
+      if (round === unmeasured) this.tally.latency.reset()
       const indices = Array.from({ length: readers }, (_, i) => round * readers + i)
       await this.#storeFor(
         indices.map((index) => readerName('dump', index)),
@@ -111,7 +118,7 @@ class Load {
       const before = this.#measure()
       await Promise.all(crowd.readers.map((reader) => reader.register()))
       await this.#completed(crowd, readers * messages)
-      if (round >= warmupRounds) spans.push({ before, after: this.#measure() })
+      if (round >= unmeasured) spans.push({ before, after: this.#measure() })
       lost += crowd.missing()
       crowd.close()
     }

@@ -4,7 +4,7 @@ import { randomIdent } from '../sequence.ts'
 import { startServer } from '../server-process.ts'
 import type { SipTarget } from '../sip/options.ts'
 import { freePort } from '../sip/sip-server.ts'
-import { awayName, readerName, type SiloLoadOptions } from './options.ts'
+import { awayName, readerName, type SiloLoadOptions, warmupRounds } from './options.ts'
 
 export interface SiloServerProcess {
   readonly target: SipTarget
@@ -21,13 +21,13 @@ export const DOMAIN = 'bench.test'
 export const startSiloServer = async (
   dataDir: string,
   workers: number,
-  { users, readers, rounds }: Pick<SiloLoadOptions, 'users' | 'readers' | 'rounds'>,
+  { users, readers, rounds, warmup }: Pick<SiloLoadOptions, 'users' | 'readers' | 'rounds' | 'warmup'>,
 ): Promise<SiloServerProcess> => {
   const password = randomIdent(24)
   const port = await freePort()
   const names = [
     ...Array.from({ length: users }, (_, index) => awayName(index)),
-    ...Array.from({ length: readers * (rounds + 1) }, (_, index) => readerName('dump', index)),
+    ...Array.from({ length: readers * (warmupRounds({ warmup }) + rounds) }, (_, index) => readerName('dump', index)),
     ...Array.from({ length: readers }, (_, index) => readerName('reminders', index)),
   ]
   const usersFile = join(dataDir, 'users.jsonl')
