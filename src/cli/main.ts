@@ -1,8 +1,8 @@
 #!/usr/bin/env -S node --max-semi-space-size=4 --no-parallel-scavenge --no-maglev-destroy-on-background
 // What thousands of connections leave behind as they come, for as long as they are idle, is taken twice over by V8's
-// defaults. Little is allocated for long, so a small young generation costs nothing; each thread collects it alone, as the
-// other cores have lanes of their own to run; and what a compilation has taken is freed by the thread that runs the code.
-// `npm start` gives the same flags.
+// defaults. Little is allocated for long, so a small young generation costs nothing (lanes that serve SIP get a larger one,
+// see workers/pool.ts); each thread collects it alone, as the other cores have lanes of their own to run; and what a
+// compilation has taken is freed by the thread that runs the code. `npm start` gives the same flags.
 import { Command, CommanderError, Option } from 'commander'
 import { SilopathError } from '../errors.ts'
 import type { LogFormat } from '../log.ts'
@@ -14,7 +14,7 @@ import { surroundings } from './surroundings.ts'
 /** The command line. Its commands fail by throwing: `SilopathError` and `CommanderError` are for the operator. */
 function commandLine(): Command {
   const program = new Command('silopath')
-    .description('MSRP relay (RFC 4975, RFC 4976)')
+    .description('MSRP relay, SIP registrar and proxy, and silo for offline messages')
     .version(version, '-V, --version', 'print the version')
     .helpOption('-h, --help', 'print help')
     .helpCommand(false)

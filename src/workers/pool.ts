@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { setTimeout } from 'node:timers/promises'
+import { setFlagsFromString } from 'node:v8'
 import { MessageChannel, type MessagePort } from 'node:worker_threads'
 import { Piscina } from 'piscina'
 import type { Address, LaneIndex } from '../ids.ts'
@@ -27,6 +28,16 @@ interface Thread {
 
 // Compiled or not, the worker stands next to this file.
 const workerFile = new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js', import.meta.url).href
+
+/** V8's young generation takes three of them. */
+const semiSpaces = 3
+/** As in the primary: little is allocated for frames, and that not for long. */
+const msrpSemiSpaceMb = 4
+/**
+ * A SIP request is objects, as long as it is under way, hundreds of them wait for the disk or for an answer at a time: in a
+ * smaller space every collection would find most of them in use, and copy them.
+ */
+const sipSemiSpaceMb = 8
 
 /** The piscina threads, each with one never-ending task: a lane. */
 export class LanePool {
@@ -62,6 +73,9 @@ export class LanePool {
     this.#log = log
     this.#events = events
     const { lanes } = setup.map
+    const semiSpaceMb = setup.sip === null ? msrpSemiSpaceMb : sipSemiSpaceMb
+    // The flag that the primary was started with (cli/main.ts) would hold for threads, whatever their limits are.
+    setFlagsFromString(`--max-semi-space-size=${semiSpaceMb}`)
     this.#piscina = new Piscina({
       filename,
       minThreads: lanes,
@@ -69,8 +83,7 @@ export class LanePool {
       idleTimeout: Number.POSITIVE_INFINITY,
       // Its own tasks never end: piscina's waiting would only block the thread's event loop.
       atomics: 'disabled',
-      // As small as in the primary, see cli/main.ts: three spaces of 4 MiB. (Where that flag is given, it is the one that holds.)
-      resourceLimits: { maxYoungGenerationSizeMb: 12 },
+      resourceLimits: { maxYoungGenerationSizeMb: semiSpaces * semiSpaceMb },
     })
     // A thread's death is told by the rejection of its task.
     this.#piscina.on('error', () => {})
