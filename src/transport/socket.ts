@@ -33,7 +33,9 @@ export function readInto(accepted: Socket, buffer: Uint8Array, reading: Reading)
     from._handle = null
     accepted.removeAllListeners()
     const options = { handle, allowHalfOpen: true, ...readOptions(buffer, reading) }
-    return new Socket(options as SocketConstructorOpts)
+    const socket = new Socket(options as SocketConstructorOpts)
+    // A new one reads at once, and while the server starts there is nobody yet to give it to.
+    return socket.pause()
   }
   return copyInto(accepted, buffer, reading)
 }
