@@ -1,9 +1,7 @@
 /** What marks repeats of a message as such (SILO-31). */
 import { hash } from 'node:crypto'
 import type { SipRequest } from '../parser/sip/message.ts'
-import { parseSipUri } from '../parser/sip/uri.ts'
 import type { SiloMessage } from '../store/silo-store.ts'
-import { ownerOf } from './addresses.ts'
 
 /** The same for a MESSAGE that is sent once more because its answer was lost, so that it is known as the same later on. */
 export function messageIdOf(request: SipRequest, owner: string): string {
@@ -21,7 +19,7 @@ export function callIdOf(message: SiloMessage): string {
   return message.callId === '' ? `${message.messageId}@${hostOf(message)}` : message.callId
 }
 
-/** The host that the message was sent to. */
-export function hostOf({ dstAddr, owner }: SiloMessage): string {
-  return parseSipUri(dstAddr)?.host ?? ownerOf(owner).domain
+/** The domain of the user whose message it is. */
+export function hostOf({ owner }: SiloMessage): string {
+  return owner.slice(owner.lastIndexOf('@') + 1)
 }

@@ -78,8 +78,8 @@ export class UserAgentClient {
     }
     for (const target of targets) {
       const request = parse(encode(message, asRequestUri(target.requestUri)))
-      // A contact may be registered with a URI that is none of SIP.
-      if (request.uri !== null) proxy.originate(request, target, user)
+      // What was imported may be for anything. Where there is a flow, its registrar has looked at the URI.
+      if (target.destination.kind === 'flow' || request.uri !== null) proxy.originate(request, target, user)
       else if (--pending === 0) resolve(best)
     }
     return promise

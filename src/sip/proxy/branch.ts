@@ -79,6 +79,9 @@ export function loopHash(request: SipRequest): string {
   return text
 }
 
+/** In the branch of a request that we have made. Should it come back, it is forwarded with a hash, and known by it after that. */
+export const originHash = 'own'
+
 /** FNV-1a of a part and its end, after `before`. */
 function hashed(part: string, before: number): number {
   let hash = before

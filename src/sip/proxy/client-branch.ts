@@ -21,7 +21,7 @@ import {
   unusable,
 } from './best-response.ts'
 import { makeBranch } from './branch.ts'
-import { type NextHop, nextHop, type Routed } from './route.ts'
+import { type NextHop, nextHop, type Onward } from './route.ts'
 import { congestionSafe, fits, type HopOpener, type Target } from './target.ts'
 import type { WaitingBranches } from './waiting-branches.ts'
 
@@ -82,7 +82,7 @@ export interface ProxyTools {
 /** The request that is being forwarded, the same for all its branches. */
 export interface Forwarding {
   readonly request: SipRequest
-  readonly routed: Routed
+  readonly routed: Onward
   readonly loopHash: string
   /** The channel that the request has come by; null: it is one of our own, and so is what answers it. */
   readonly incoming: SipChannel | null

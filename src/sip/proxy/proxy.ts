@@ -3,7 +3,7 @@ import type { SipRequest } from '../../parser/sip/message.ts'
 import type { SipChannel } from '../transactions/channel.ts'
 import type { ServerTransaction } from '../transactions/transaction.ts'
 import { localResponse } from './best-response.ts'
-import { loopHash, makeBranch } from './branch.ts'
+import { loopHash, makeBranch, originHash } from './branch.ts'
 import {
   type BranchUser,
   ClientBranch,
@@ -15,7 +15,7 @@ import {
   type ProxyTools,
 } from './client-branch.ts'
 import { type FailureRoute, ResponseContext } from './response-context.ts'
-import { type NextHop, nextHop, type Routed } from './route.ts'
+import { type NextHop, nextHop, type Onward, type Routed } from './route.ts'
 import { congestionSafe, type Target } from './target.ts'
 import { WaitingBranches } from './waiting-branches.ts'
 
@@ -119,17 +119,15 @@ export class ProxyCore {
 
   /** Sends a request of our own to a target. `user` hears of it once, which may be before this returns. */
   originate(request: SipRequest, target: Target, user: BranchUser): void {
-    const { requestUri, uri } = request
-    assert(uri !== null && request.method !== 'INVITE', 'a request that we have made ourselves')
-    const routed: Routed = {
-      kind: 'routed',
-      requestUri,
-      uri,
-      routes: [],
-      untouched: true,
-      destination: target.destination,
+    assert(request.method !== 'INVITE', 'of which the dialogs would be ours')
+    const onward: Onward = { requestUri: request.requestUri, uri: null, routes: [], untouched: true }
+    const forwarding: Forwarding = {
+      request,
+      routed: onward,
+      loopHash: originHash,
+      incoming: null,
+      recordRoute: false,
     }
-    const forwarding: Forwarding = { request, routed, loopHash: loopHash(request), incoming: null, recordRoute: false }
     new ClientBranch(target, forwarding, user, this.#tools).start()
   }
 

@@ -18,6 +18,9 @@ export interface Routed {
   readonly destination: Destination
 }
 
+/** What its next hop is chosen by. `uri` null: it is read where it is needed. */
+export type Onward = Pick<Routed, 'requestUri' | 'routes' | 'untouched'> & { readonly uri: SipUri | null }
+
 export interface Refused {
   readonly kind: 'refused'
   readonly refusal: Refusal
@@ -98,12 +101,12 @@ export interface NextHop {
 }
 
 /** Chooses the next hop of a request that goes to a target (S-44, RFC 3261 16.6 steps 6 and 7). */
-export function nextHop(routed: Routed, target: Target): NextHop {
+export function nextHop(routed: Onward, target: Target): NextHop {
   const requestUri = asRequestUri(target.requestUri)
   const first = target.route[0] ?? routed.routes[0]
   if (first === undefined) {
-    const isItself = target.requestUri === routed.requestUri
-    const uri = target.destination.kind === 'flow' ? null : isItself ? routed.uri : parseSipUri(requestUri)
+    const known = target.requestUri === routed.requestUri ? routed.uri : null
+    const uri = target.destination.kind === 'flow' ? null : (known ?? parseSipUri(requestUri))
     return { requestUri, routes: routed.untouched ? null : noRoutes, prepended: noRoutes, uri }
   }
   const uri = uriOf(first)
