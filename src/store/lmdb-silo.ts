@@ -9,7 +9,7 @@ import { commitErrorOf, environmentOptions, messageOf, refuseForeignFile } from 
 import { type HeldClaim, SiloClaims } from './silo-claims.ts'
 import { refuseTruncatedFile } from './silo-file.ts'
 import { Put, type PutDesk } from './silo-put.ts'
-import { decodeRecord } from './silo-record.ts'
+import { decodeRecord, isRecordOf } from './silo-record.ts'
 import {
   type Claim,
   type ClaimedMessage,
@@ -33,7 +33,6 @@ import {
   type Device,
   type Entry,
   type Located,
-  noState,
   ownerHashOf,
   SiloTables,
   senderHashOf,
@@ -189,17 +188,19 @@ class LmdbSilo implements SiloStore {
     const broken: (Located & { readonly why: string })[] = []
     const messages = this.#read<ClaimedMessage[]>([], () => {
       const found: ClaimedMessage[] = []
-      for (const { id, entry } of this.#tables.inbox(hash)) {
+      for (const { id, entry, state } of this.#tables.inbox(hash)) {
         if (found.length === max) break
         if (!isDeliverable(entry, now)) continue
-        const { attempts, delivered, refused } = this.#tables.state(id) ?? noState
+        const { attempts, delivered, refused } = state
         if (delivered.includes(device) || refused.includes(device)) continue
         const record = this.#tables.record(id, hash)
-        const read = readRecord(record)
-        if ('unreadable' in read) broken.push({ id, owner: hash, why: read.unreadable })
-        else if (read.message.owner === owner) {
-          found.push({ id, record, expTime: entry.expTime, sndTime: entry.sndTime, attempts })
+        try {
+          if (!isRecordOf(record, owner)) continue
+        } catch (error) {
+          broken.push({ id, owner: hash, why: messageOf(error) })
+          continue
         }
+        found.push({ id, record, expTime: entry.expTime, sndTime: entry.sndTime, attempts })
       }
       return found
     })
@@ -327,7 +328,7 @@ class LmdbSilo implements SiloStore {
         ? this.#tables.deadLetters(after ?? 0)
         : hash === null
           ? this.#allWaiting(after ?? 0)
-          : this.#waitingOf(hash, after ?? 0)
+          : this.#tables.inbox(hash, after ?? 0)
       for (const candidate of candidates) {
         if (listed.length >= limit) break
         if (hash !== null && candidate.owner !== hash) continue
@@ -464,12 +465,6 @@ class LmdbSilo implements SiloStore {
     }
   }
 
-  *#waitingOf(owner: Located['owner'], after: number): Generator<Waiting> {
-    for (const { id, entry } of this.#tables.inbox(owner, after)) {
-      yield { id, owner, entry, state: this.#tables.state(id) }
-    }
-  }
-
   #stored(found: Waiting | DeadLetter): StoredMessage {
     const { id, owner, entry } = found
     const record = this.#tables.record(id, owner)
@@ -486,7 +481,7 @@ class LmdbSilo implements SiloStore {
         reason: found.reason,
       }
     const status = this.#claims.isInFlight(id) ? 1 : 0
-    const { attempts, delivered } = found.state ?? noState
+    const { attempts, delivered } = found.state
     return { id, message, attempts, delivered: delivered.length > 0, status, reason: null }
   }
 
@@ -519,8 +514,7 @@ function planSettlement(
   { device }: HeldClaim,
   settlement: Settlement,
 ): { readonly value: Settled } | 'later' {
-  const { id, state } = waiting
-  const { attempts, delivered, refused } = state ?? noState
+  const { attempts, delivered, refused } = waiting.state
   switch (settlement.kind) {
     case 'delivered':
     case 'refused': {
@@ -528,7 +522,7 @@ function planSettlement(
       const nowDelivered = isDelivered ? withOne(delivered, device) : delivered
       const nowRefused = isDelivered ? refused : withOne(refused, device)
       if (!settlement.devices.every((other) => nowDelivered.includes(other) || nowRefused.includes(other))) {
-        transaction.putState(id, { attempts, delivered: nowDelivered, refused: nowRefused })
+        transaction.keep({ ...waiting, state: { attempts, delivered: nowDelivered, refused: nowRefused } })
         return { value: 'kept' }
       }
       if (settlement.kind === 'refused' && nowDelivered.length === 0) {
@@ -537,10 +531,12 @@ function planSettlement(
       transaction.remove(waiting)
       return { value: 'removed' }
     }
-    case 'later':
-      if (waiting.entry.sndTime !== 0) transaction.demote(waiting)
-      if (settlement.attempted) transaction.putState(id, { attempts: attempts + 1, delivered, refused })
+    case 'later': {
+      const state = settlement.attempted ? { attempts: attempts + 1, delivered, refused } : waiting.state
+      if (waiting.entry.sndTime !== 0) transaction.demote({ ...waiting, state })
+      else if (settlement.attempted) transaction.keep({ ...waiting, state })
       return { value: 'kept' }
+    }
     case 'dead':
       return transaction.bury(waiting, settlement.reason) ? { value: 'dead' } : 'later'
   }

@@ -46,14 +46,28 @@ export function encodeRecord(message: SiloMessage): Buffer {
 }
 
 /**
+ * Whether the record is that of a message for the owner.
+ * @throws Error as `decodeRecord`, which takes longer
+ */
+export function isRecordOf(record: Buffer, owner: string): boolean {
+  check(record)
+  if (record.readUInt32LE(lengthsAt) !== owner.length) return false
+  return record.toString('utf8', textAt, textAt + Buffer.byteLength(owner)) === owner
+}
+
+function check(record: Buffer): void {
+  if (record.length < textAt) throw new Error(`a record of ${record.length} octets is cut short`)
+  if (record[0] !== siloRecordVersion) throw new Error(`a record has version ${record[0]}, not ${siloRecordVersion}`)
+  if (record.readUInt32LE(crcAt) !== crc32(record.subarray(timesAt))) throw new Error('a record has a wrong checksum')
+}
+
+/**
  * The message of a record. Its body is a view of `octets`.
  * @throws Error when these are not what `encodeRecord` has made: another version, cut short, or changed
  */
 export function decodeRecord(octets: Uint8Array): SiloMessage {
   const record = Buffer.from(octets.buffer, octets.byteOffset, octets.byteLength)
-  if (record.length < textAt) throw new Error(`a record of ${record.length} octets is cut short`)
-  if (record[0] !== siloRecordVersion) throw new Error(`a record has version ${record[0]}, not ${siloRecordVersion}`)
-  if (record.readUInt32LE(crcAt) !== crc32(record.subarray(timesAt))) throw new Error('a record has a wrong checksum')
+  check(record)
   const bodyAt = textAt + record.readUInt32LE(textOctetsAt)
   const text = record.toString('utf8', textAt, bodyAt)
   let cut = 0

@@ -4,7 +4,7 @@ import type { Database, RootDatabase } from 'lmdb'
 import type { MessageId } from '../ids.ts'
 
 /** Version of the tables below and of what is in them; raised with every change. */
-export const siloVersion = 1
+export const siloVersion = 2
 
 declare const brand: unique symbol
 
@@ -25,7 +25,7 @@ export interface Entry {
   readonly sender: SenderHash
 }
 
-/** How a message that waits has fared. Most never have one. */
+/** How a message that waits has fared; most have nothing to tell. */
 export interface DeliveryState {
   readonly attempts: number
   /** Devices that have the message, and those that have refused it. */
@@ -44,8 +44,7 @@ export interface Located {
 /** A message that waits to be delivered. */
 export interface Waiting extends Located {
   readonly entry: Entry
-  /** Null: there is none. */
-  readonly state: DeliveryState | null
+  readonly state: DeliveryState
 }
 
 /** A message that is not delivered any more. */
@@ -80,21 +79,23 @@ const idOctets = 6
 const hashOctets = 8
 const senderOctets = 4
 const noOctets = Buffer.alloc(0)
+/** In the value of an entry. */
+const sndTimeAt = 14
+const sndTimeEnd = 20
 
 /**
  * The tables of the silo, and how keys and values are laid out in them. Ids and times are big-endian, so that keys are in
  * their order. Changes belong into `batch`.
  *
  *   rows       id 6, owner 8       → record           in order of arrival, so that records are written side by side
- *   inbox      owner 8, id 6       → entry            those that wait: what is looked through for an owner
+ *   inbox      owner 8, id 6       → entry, state     those that wait: what is looked through for an owner
  *   expiries   expTime 6, id 6     → owner 8          of dead letters too
  *   reminders  sndTime 6, id 6     → owner 8
- *   states     id                  → attempts, delivered, refused
  *   dead       id                  → DeadLetter
  *   devices    SHA-256 of owner    → pairs of device and seenAt
  *   totals     'totals'            → version and Totals
  *
- * An entry: expTime 6, octets 4, sender 4, and sndTime 6 where it is not 0.
+ * An entry: expTime 6, octets 4, sender 4. Behind it sndTime 6, where that is not 0 or there is a state, which is JSON.
  */
 export class SiloTables {
   readonly #environment: RootDatabase
@@ -102,7 +103,6 @@ export class SiloTables {
   readonly #inbox: Database<Buffer, Buffer>
   readonly #expiries: Database<Buffer, Buffer>
   readonly #reminders: Database<Buffer, Buffer>
-  readonly #states: Database<readonly [number, readonly string[], readonly string[]], MessageId>
   readonly #dead: Database<DeadColumns, MessageId>
   readonly #devices: Database<readonly (readonly [string, number])[], string>
   readonly #totals: Database<readonly number[], 'totals'>
@@ -117,7 +117,6 @@ export class SiloTables {
     this.#inbox = environment.openDB({ name: 'inbox', ...octets })
     this.#expiries = environment.openDB({ name: 'expiries', ...octets })
     this.#reminders = environment.openDB({ name: 'reminders', ...octets })
-    this.#states = environment.openDB({ name: 'states' })
     this.#dead = environment.openDB({ name: 'dead' })
     this.#devices = environment.openDB({ name: 'devices' })
     this.#totals = environment.openDB({ name: 'totals' })
@@ -160,22 +159,17 @@ export class SiloTables {
     }
   }
 
-  entry(owner: OwnerHash, id: MessageId): Entry | null {
-    const value = this.#inbox.get(this.#inboxKey(owner, id))
-    return value === undefined ? null : entryOf(value)
-  }
-
   waiting(owner: OwnerHash, id: MessageId): Waiting | null {
-    const entry = this.entry(owner, id)
-    return entry === null ? null : { id, owner, entry, state: this.state(id) }
+    const value = this.#inbox.get(this.#inboxKey(owner, id))
+    return value === undefined ? null : { id, owner, entry: entryOf(value), state: stateOf(value) }
   }
 
   /** What waits for the owner, by id, with ids larger than `after`. */
-  *inbox(owner: OwnerHash, after = 0): Generator<{ readonly id: MessageId; readonly entry: Entry }> {
+  *inbox(owner: OwnerHash, after = 0): Generator<Waiting> {
     const start = Buffer.from(this.#inboxKey(owner, after + 1))
     const end = Buffer.from(this.#inboxKey(owner, timeMax))
     for (const { key, value } of this.#inbox.getRange({ start, end })) {
-      yield { id: idIn(key, hashOctets), entry: entryOf(value) }
+      yield { id: idIn(key, hashOctets), owner, entry: entryOf(value), state: stateOf(value) }
     }
   }
 
@@ -187,11 +181,6 @@ export class SiloTables {
   /** Reminders that are due, soonest first. */
   due(now: number): Generator<Located> {
     return until(this.#reminders, now)
-  }
-
-  state(id: MessageId): DeliveryState | null {
-    const columns = this.#states.get(id)
-    return columns === undefined ? null : { attempts: columns[0], delivered: columns[1], refused: columns[2] }
   }
 
   dead(id: MessageId): DeadLetter | null {
@@ -217,30 +206,25 @@ export class SiloTables {
   putMessage(id: MessageId, owner: OwnerHash, record: Uint8Array, entry: Entry): void {
     this.#rows.put(this.#rowKey(id, owner), asBuffer(record))
     this.#expiries.put(this.#timeKeyOf(entry.expTime, id), octetsOf(owner))
-    this.putEntry({ id, owner, entry, state: null })
+    this.putEntry({ id, owner, entry, state: noState })
   }
 
   /** Into its owner's inbox, and among the reminders if it is one. */
-  putEntry({ id, owner, entry }: Waiting): void {
-    this.#inbox.put(this.#inboxKey(owner, id), octetsOfEntry(entry))
+  putEntry({ id, owner, entry, state }: Waiting): void {
+    this.#inbox.put(this.#inboxKey(owner, id), octetsOfEntry(entry, state))
     if (entry.sndTime !== 0) this.#reminders.put(this.#timeKeyOf(entry.sndTime, id), octetsOf(owner))
   }
 
   /** Out of its owner's inbox; its record and its expiry stay. */
-  removeEntry({ id, owner, entry, state }: Waiting): void {
+  removeEntry({ id, owner, entry }: Located & { readonly entry: Entry }): void {
     this.#inbox.remove(this.#inboxKey(owner, id))
     if (entry.sndTime !== 0) this.#reminders.remove(this.#timeKeyOf(entry.sndTime, id))
-    if (state !== null) this.#states.remove(id)
   }
 
   /** What is left when the message is neither in an inbox nor a dead letter. */
   removeRecord({ id, owner, entry }: Located & { readonly entry: Entry }): void {
     this.#rows.remove(this.#rowKey(id, owner))
     this.#expiries.remove(this.#timeKeyOf(entry.expTime, id))
-  }
-
-  putState(id: MessageId, { attempts, delivered, refused }: DeliveryState): void {
-    this.#states.put(id, [attempts, delivered, refused])
   }
 
   putDead({ id, owner, entry, attempts, delivered, reason }: DeadLetter): void {
@@ -330,22 +314,38 @@ function asBuffer(octets: Uint8Array): Buffer {
   return Buffer.isBuffer(octets) ? octets : Buffer.from(octets.buffer, octets.byteOffset, octets.byteLength)
 }
 
-function octetsOfEntry({ expTime, sndTime, octets, sender }: Entry): Buffer {
-  const value = Buffer.allocUnsafe(sndTime === 0 ? 14 : 20)
+function octetsOfEntry({ expTime, sndTime, octets, sender }: Entry, state: DeliveryState): Buffer {
+  const told = jsonOf(state)
+  const stateAt = sndTime === 0 && told === '' ? sndTimeAt : sndTimeEnd
+  const value = Buffer.allocUnsafe(stateAt + Buffer.byteLength(told))
   value.writeUIntBE(expTime, 0, 6)
   value.writeUInt32BE(octets, 6)
   value.write(sender, 10, 'latin1')
-  if (sndTime !== 0) value.writeUIntBE(sndTime, 14, 6)
+  if (stateAt === sndTimeEnd) value.writeUIntBE(sndTime, sndTimeAt, 6)
+  value.write(told, stateAt)
   return value
+}
+
+/** Empty where there is nothing to tell. */
+function jsonOf(state: DeliveryState): string {
+  const { attempts, delivered, refused } = state
+  if (state === noState || (attempts === 0 && delivered.length === 0 && refused.length === 0)) return ''
+  return JSON.stringify([attempts, delivered, refused])
 }
 
 function entryOf(value: Buffer): Entry {
   return {
     expTime: value.readUIntBE(0, 6),
-    sndTime: value.length > 14 ? value.readUIntBE(14, 6) : 0,
+    sndTime: value.length > sndTimeAt ? value.readUIntBE(sndTimeAt, 6) : 0,
     octets: value.readUInt32BE(6),
-    sender: value.toString('latin1', 10, 14) as SenderHash,
+    sender: value.toString('latin1', 10, sndTimeAt) as SenderHash,
   }
+}
+
+function stateOf(value: Buffer): DeliveryState {
+  if (value.length <= sndTimeEnd) return noState
+  const [attempts, delivered, refused] = JSON.parse(value.toString('utf8', sndTimeEnd))
+  return { attempts, delivered, refused }
 }
 
 type DeadColumns = readonly [

@@ -3,7 +3,6 @@ import type { MessageId } from '../ids.ts'
 import type { PutFailure } from './silo-store.ts'
 import {
   type DeadLetter,
-  type DeliveryState,
   type Device,
   type Entry,
   noState,
@@ -123,7 +122,7 @@ export class SiloTransaction {
     }
     if (this.#dead >= this.#deadMax && !this.#evict()) return false
     const { id, owner, entry, state } = waiting
-    const { attempts, delivered } = state ?? noState
+    const { attempts, delivered } = state
     this.#leave(waiting)
     this.#oldestBuried = Math.min(this.#oldestBuried, id)
     this.#dead += 1
@@ -136,29 +135,28 @@ export class SiloTransaction {
 
   /** Makes a dead letter wait again; devices that have it are not to get it a second time. */
   revive({ id, owner, entry, delivered }: DeadLetter): void {
-    const state = delivered.length === 0 ? null : { ...noState, delivered }
     this.#dead -= 1
     this.#messages += 1
     this.#octets += entry.octets
     this.#shrunk.push({ owner, sender: entry.sender })
     this.#writes.push(() => {
       this.#tables.removeDead(id)
-      this.#tables.putEntry({ id, owner, entry, state })
-      if (state !== null) this.#tables.putState(id, state)
+      this.#tables.putEntry({ id, owner, entry, state: { ...noState, delivered } })
     })
   }
 
-  putState(id: MessageId, state: DeliveryState): void {
-    this.#writes.push(() => this.#tables.putState(id, state))
+  /** Has it wait on, with another state. */
+  keep(waiting: Waiting): void {
+    this.#writes.push(() => this.#tables.putEntry(waiting))
   }
 
   /** Makes an offline message of a reminder. */
   demote(waiting: Waiting): void {
-    const { entry, state } = waiting
+    const { entry } = waiting
     assert(entry.sndTime !== 0, 'a reminder')
     this.#writes.push(() => {
-      this.#tables.removeEntry({ ...waiting, state: null })
-      this.#tables.putEntry({ ...waiting, entry: { ...entry, sndTime: 0 }, state })
+      this.#tables.removeEntry(waiting)
+      this.#tables.putEntry({ ...waiting, entry: { ...entry, sndTime: 0 } })
     })
   }
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { decodeRecord, encodeRecord, siloRecordVersion } from '../../src/store/silo-record.ts'
+import { decodeRecord, encodeRecord, isRecordOf, siloRecordVersion } from '../../src/store/silo-record.ts'
 import { siloMessage } from '../support/silo-messages.ts'
 
 describe('a record of the silo', () => {
@@ -29,6 +29,18 @@ describe('a record of the silo', () => {
     )
   })
 
+  test('says whose the message is', () => {
+    const owners = fc.string({ unit: 'grapheme', maxLength: 6 })
+    fc.assert(
+      fc.property(owners, owners, fc.string({ maxLength: 6 }), (owner, other, srcAddr) => {
+        const record = encodeRecord({ ...siloMessage('hello'), owner, srcAddr })
+        expect(isRecordOf(record, owner)).toBe(true)
+        expect(isRecordOf(record, other)).toBe(other === owner)
+        expect(isRecordOf(record, owner + srcAddr)).toBe(srcAddr === '')
+      }),
+    )
+  })
+
   test('can be read where it lies among other octets', () => {
     const octets = new Uint8Array([1, 2, 3, ...plain, 4, 5])
     expect(decodeRecord(octets.subarray(3, 3 + plain.length))).toEqual(siloMessage('hello'))
@@ -40,6 +52,7 @@ describe('a record of the silo', () => {
       changed[at]! ^= 0x10
       expect(() => decodeRecord(changed), `octet ${at}`).toThrow(/version|checksum/)
       expect(() => decodeRecord(plain.subarray(0, at)), `${at} octets`).toThrow(/cut short|checksum/)
+      expect(() => isRecordOf(changed, siloMessage('hello').owner), `octet ${at}`).toThrow(/version|checksum/)
     }
     expect(() => decodeRecord(Buffer.concat([plain, Buffer.alloc(1)]))).toThrow('checksum')
   })
