@@ -1,10 +1,12 @@
 import type { Clock } from '../clock.ts'
 import type { Config } from '../config/schema.ts'
 import type { MessageId } from '../ids.ts'
-import type { Claim, ClaimedMessage, Settlement, SiloStore } from '../store/silo-store.ts'
+import type { TimerWheel } from '../sip/timer-wheel.ts'
+import type { Claim, ClaimedMessage, SiloStore } from '../store/silo-store.ts'
 import type { SiloCount } from './counts.ts'
 import type { DeliveryOrder, DeliveryOutcome, DeliveryTarget } from './order.ts'
-import { type Judgement, judge, settlementOf, together } from './outcome.ts'
+import { type Attempts, isForLater, type Judgement, judge, settlementOf, together } from './outcome.ts'
+import { Settlements } from './settlements.ts'
 import type { Teller } from './tell.ts'
 
 /** A contact that a request could be sent to now. */
@@ -22,6 +24,7 @@ export interface SiloContact {
 export interface DeliveryTools {
   readonly store: SiloStore
   readonly clock: Clock
+  readonly wheel: TimerWheel
   readonly config: Pick<Config['silo'], 'deliver' | 'expire_time' | 'max_attempts' | 'reminder' | 'outbound_proxy'>
   readonly contacts: (owner: string) => readonly SiloContact[]
   readonly deliver: (order: DeliveryOrder) => Promise<DeliveryOutcome>
@@ -44,7 +47,7 @@ export type BatchEnd =
   /** Somebody else holds a claim, or this one is over. */
   | 'busy'
 
-/** Messages of a batch: so many are at most delivered twice when the process dies (SILO-31). All of them are in memory … */
+/** Messages of a batch. All of them are in memory … */
 export const batchMax = 20
 /** … so a device that may never answer gets fewer at first. */
 export const firstBatchMax = 4
@@ -118,37 +121,35 @@ export class Delivery {
 
   /** Delivers the oldest messages that the device has not had. One batch at a time. */
   async batch(): Promise<BatchEnd> {
-    const { store, clock, contacts } = this.#tools
+    const { store, clock, contacts, wheel } = this.#tools
     const ways = recipientsOf(contacts(this.owner), this.#asOne).get(this.device)
     if (ways === undefined) return 'offline'
     this.way = wayOf(ways)
     const claim = await store.claim(this.owner, this.device, { now: clock.now(), leaseMs, max: this.#batchMax })
     if (claim === null) return 'drained'
     if (claim === 'busy') return 'busy'
-    // What becomes of a message is written while the next is on its way.
-    const settling: Promise<boolean>[] = []
+    // What becomes of messages is written while the next are on their way.
+    const settlements = new Settlements(wheel, (message, judgement) => this.#settle(claim, message, judgement))
     try {
-      const end = await this.#deliverAll(claim, this.#targetsOf(ways), settling)
-      const settled = await Promise.all(settling)
-      if (settled.every((written) => written)) return end
+      const end = await this.#deliverAll(claim, this.#targetsOf(ways), settlements)
+      if (await settlements.written()) return end
       this.failures = Math.max(this.failures, 1)
       return 'failed'
     } finally {
-      await Promise.allSettled(settling)
+      await settlements.written().catch(() => {})
       if (this.#phase !== 'ended') store.release(claim.token)
     }
   }
 
-  async #deliverAll(claim: Claim, targets: readonly DeliveryTarget[], settling: Promise<boolean>[]): Promise<BatchEnd> {
+  async #deliverAll(claim: Claim, targets: readonly DeliveryTarget[], settlements: Settlements): Promise<BatchEnd> {
     for (const message of claim.messages) {
       if (this.#phase !== 'open') return 'drained'
       const judgement = await this.#deliver(claim, message, targets)
       if (this.#isOver()) return 'drained'
       if (judgement === 'fenced') return 'busy'
       if (judgement === 'expired') continue
-      const settlement = this.#settlementOf(message, judgement)
-      settling.push(this.#settle(claim, message, settlement))
-      if (settlement.kind === 'later') {
+      settlements.add(message, judgement)
+      if (isForLater(judgement, this.#attempts(message))) {
         this.failures++
         // Those behind it wait as well: their order is kept (SILO-24).
         return 'failed'
@@ -191,14 +192,12 @@ export class Delivery {
     return judgement
   }
 
-  #settlementOf({ attempts }: ClaimedMessage, judgement: Judgement): Settlement {
-    const { config } = this.#tools
-    return settlementOf(judgement, { attempts, attemptsMax: config.max_attempts, devices: this.#devices() })
-  }
-
   /** Resolves with whether it is on disk. */
-  async #settle({ token }: Claim, message: ClaimedMessage, settlement: Settlement): Promise<boolean> {
+  async #settle({ token }: Claim, message: ClaimedMessage, judgement: Judgement): Promise<boolean> {
     const { store, tell, count } = this.#tools
+    if (this.#isOver()) return false
+    // Not before now: another device may have registered since the message was answered.
+    const settlement = settlementOf(judgement, this.#attempts(message), this.#devices())
     const settled = await store.settle(token, message.id, settlement)
     if (!settled.ok) return false
     const device = this.#asOne ? null : this.device
@@ -208,6 +207,10 @@ export class Delivery {
       tell.failed(message, device, settlement.reason)
     }
     return true
+  }
+
+  #attempts({ attempts }: ClaimedMessage): Attempts {
+    return { attempts, attemptsMax: this.#tools.config.max_attempts }
   }
 
   /** All that are to get a message: this one, and those that were there while a message may have been kept for them. */

@@ -55,24 +55,22 @@ export function together(earlier: Judgement | null, later: Judgement): Judgement
   return hope[later.kind] > hope[earlier.kind] ? later : earlier
 }
 
-/**
- * @param attempts earlier ones that were counted
- * @param devices all that are to get the message
- */
-export function settlementOf(
-  judgement: Judgement,
-  { attempts, attemptsMax, devices }: { attempts: number; attemptsMax: number; devices: readonly string[] },
-): Settlement {
-  switch (judgement.kind) {
-    case 'delivered':
-      return { kind: 'delivered', devices }
-    case 'refused':
-      return { kind: 'refused', devices, reason: judgement.reason }
-    case 'away':
-      return { kind: 'later', attempted: false }
-    case 'failed':
-      // SILO-32: given up for this device, not for others, which may have it, or get it yet.
-      if (attempts + 1 >= attemptsMax) return { kind: 'refused', devices, reason: judgement.reason }
-      return { kind: 'later', attempted: true }
-  }
+/** `attempts`: earlier ones that were counted. */
+export interface Attempts {
+  readonly attempts: number
+  readonly attemptsMax: number
+}
+
+/** Whether the message is to be tried again. */
+export function isForLater(judgement: Judgement, { attempts, attemptsMax }: Attempts): boolean {
+  return judgement.kind === 'away' || (judgement.kind === 'failed' && attempts + 1 < attemptsMax)
+}
+
+/** @param devices all that are to get the message */
+export function settlementOf(judgement: Judgement, attempts: Attempts, devices: readonly string[]): Settlement {
+  if (judgement.kind === 'delivered') return { kind: 'delivered', devices }
+  if (judgement.kind === 'away') return { kind: 'later', attempted: false }
+  if (isForLater(judgement, attempts)) return { kind: 'later', attempted: true }
+  // SILO-32: given up for this device, not for others, which may have it, or get it yet.
+  return { kind: 'refused', devices, reason: judgement.reason }
 }

@@ -125,7 +125,9 @@ export class Silo {
     this.#pushWaits = new PushWaits(this.#wheel, config.push_wait_seconds * 1000)
     this.#notices = new NoticeLimit(clock)
     const delivered = (id: MessageId) => this.#pushWaits.end(id, true)
-    const tools: DeliveryTools = { store, clock, config, contacts, deliver, count, tell: this.#tell, delivered }
+    const tell = this.#tell
+    const wheel = this.#wheel
+    const tools: DeliveryTools = { store, clock, wheel, config, contacts, deliver, count, tell, delivered }
     this.#schedule = new Schedule({
       wheel: this.#wheel,
       open: (owner, device) => new Delivery(owner, device, tools),

@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
+import type { MessageId } from '../../src/ids.ts'
 import type { DeliveryOutcome } from '../../src/silo/order.ts'
 import { decodeRecord } from '../../src/store/silo-record.ts'
 import {
@@ -80,6 +81,8 @@ const steps: fc.Arbitrary<Step[]> = fc.array(
 class Witness {
   /** Whose texts were answered as kept, and when they expire. */
   readonly kept = new Map<string, { readonly owner: string; readonly expTime: number }>()
+  /** Texts that a place has taken, which is not on disk yet, and for which device. */
+  readonly #taken = new Map<string, { readonly id: MessageId; readonly device: string }>()
   /** Texts that a place has taken, as the store has it. */
   readonly #settled = new Set<string>()
   /** Texts that a place has taken or refused, whether or not that could be written. */
@@ -95,7 +98,12 @@ class Witness {
 
   /** Judges what has been sent since the last look. */
   look(): void {
-    const { pending, clock, config } = this.#bed
+    const { pending, clock, config, store } = this.#bed
+    for (const [taken, { id, device }] of this.#taken) {
+      if (!store.hasTaken(id, device)) continue
+      this.#settled.add(taken)
+      this.#taken.delete(taken)
+    }
     const busy = new Set<string>()
     for (const sent of pending) {
       const { order, text } = sent
@@ -117,7 +125,7 @@ class Witness {
 
   /** @param isCrashing nothing of it comes to the disk */
   async answer(which: number, outcome: DeliveryOutcome, isCrashing = false): Promise<void> {
-    const { pending, store } = this.#bed
+    const { pending, config } = this.#bed
     if (pending.length === 0) return
     const sent = pending[which % pending.length]!
     const place = placeOf(sent)
@@ -128,7 +136,9 @@ class Witness {
     const settled = sent.answer(outcome)
     if (isCrashing) return new Promise(process.nextTick)
     await settled
-    if (outcome === ok && !store.broken) this.#settled.add(`${place} ${sent.text}`)
+    if (outcome !== ok) return
+    const device = config.deliver === 'any' ? '*' : devices.find((device) => contact(device).contact === sent.to)
+    this.#taken.set(`${place} ${sent.text}`, { id: sent.order.id, device: device! })
   }
 
   /** All of these that have not expired have come to all devices. */

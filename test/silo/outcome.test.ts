@@ -3,7 +3,7 @@ import { judge, settlementOf, together } from '../../src/silo/outcome.ts'
 
 const answered = (status: number, reason = 'No') => judge({ kind: 'answered', status, reason })
 const devices = ['a', 'b']
-const settle = (status: number, attempts = 0) => settlementOf(answered(status), { attempts, attemptsMax: 3, devices })
+const settle = (status: number, attempts = 0) => settlementOf(answered(status), { attempts, attemptsMax: 3 }, devices)
 
 describe('what an outcome means', () => {
   test.each([200, 202, 299])('SILO-28: %i: the device has the message', (status) => {

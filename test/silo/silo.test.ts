@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { firstBatchMax } from '../../src/silo/delivery.ts'
 import type { KeepAnswer } from '../../src/silo/order.ts'
+import { settledTogetherMax, settleWithinMs } from '../../src/silo/settlements.ts'
 import type { PutFailure } from '../../src/store/silo-store.ts'
 import { binding } from '../support/location-records.ts'
 import {
@@ -139,8 +140,22 @@ describe('delivering', () => {
     // Promises are done before the turn in which the store writes.
     await Promise.resolve().then(() => new Promise(process.nextTick))
     expect([bed.awaited().text, bed.stored]).toEqual(['two', ['one', 'two']])
-    await quiet()
+    await bed.pass(settleWithinMs - 1)
+    expect(bed.stored).toEqual(['one', 'two'])
+    await bed.pass(100)
     expect(bed.stored).toEqual(['two'])
+  })
+
+  test('SILO-31: that some were delivered is written together, and at the end of the batch at once', async () => {
+    const bed = memoryBed()
+    for (let index = 0; index < firstBatchMax + settledTogetherMax + 2; index++) await bed.keep(`${index}`)
+    await bed.register(bob, [phone], 1)
+    const left: number[] = []
+    while (bed.pending.length > 0) {
+      await bed.awaited().answer(ok)
+      left.push(bed.stored.length)
+    }
+    expect(left).toEqual([14, 14, 14, 10, 10, 10, 10, 10, 10, 10, 10, 2, 2, 0])
   })
 
   test('more than a batch is delivered in order, and others get their turn between', async () => {
@@ -234,6 +249,7 @@ describe('devices', () => {
     await bed.awaited('phone').answer(ok)
     expect([bed.stored, bed.awaited('desk').text]).toEqual([['one', 'two'], 'one'])
     await bed.awaited('desk').answer(ok)
+    await bed.pass(settleWithinMs + 100)
     expect(bed.stored).toEqual(['two'])
     await bed.awaited('desk').answer(ok)
     expect([bed.stored, bed.sent.toSorted()]).toEqual([[], ['one', 'one', 'two', 'two']])

@@ -48,6 +48,12 @@ export class MemorySilo implements SiloStore {
   readonly #holders = new Map<FencingToken, Holder>()
   #isDead = false
 
+  /** Whether it is on disk that the device has the message, or that this is over. */
+  hasTaken(id: MessageId, device: string): boolean {
+    const row = this.#rows.get(id)
+    return row === undefined || row.delivered.has(device)
+  }
+
   /**
    * The process is killed: what this run has begun is never finished, and nobody hears from it any more. The store that
    * the next run opens.
