@@ -1,6 +1,9 @@
 import type { Numbered } from './lane-port.ts'
 
-/** Things that go to another thread together: all that this turn adds, in one message. */
+/** So many go at once: who works long on a turn would leave the other thread without work to its end. */
+const batchMax = 32
+
+/** Things that go to another thread together: what this turn adds, in messages of up to `batchMax`. */
 export class Batch<Item> {
   readonly #send: (items: readonly Item[]) => void
   #items: Item[] = []
@@ -12,10 +15,12 @@ export class Batch<Item> {
   add(item: Item): void {
     this.#items.push(item)
     if (this.#items.length === 1) queueMicrotask(() => this.#flush())
+    if (this.#items.length === batchMax) this.#flush()
   }
 
   #flush(): void {
     const items = this.#items
+    if (items.length === 0) return
     this.#items = []
     this.#send(items)
   }
