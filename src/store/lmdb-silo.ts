@@ -32,12 +32,11 @@ import {
   type DeadLetter,
   type Device,
   type Entry,
+  entryOf,
   type Located,
   ownerHashOf,
   SiloTables,
-  senderHashOf,
   siloVersion,
-  timeMax,
   type Waiting,
 } from './silo-tables.ts'
 import { Tallies } from './silo-tallies.ts'
@@ -54,12 +53,19 @@ export interface LmdbSiloOptions {
   readonly onError: (error: SilopathError) => void
   /** Time by which quotas count: milliseconds since the Unix epoch. */
   readonly now?: () => number
+  /** Bound on messages whose inboxes are written later, with others. Opening reads up to three times as many. */
+  readonly arrivalsMax?: number
 }
 
 /** Bounds on what waits to be stored; with more, `put` is `overloaded` and `seen` fails. */
 export const pendingPutsMax = 10_000
 export const pendingOctetsMax = 64 * 1024 * 1024
 
+/**
+ * With five million messages stored, a page of the inboxes is then written for two or three at a time; the process takes some
+ * 15 MiB for it, and up to a second to start.
+ */
+const defaultArrivalsMax = 65_536
 /** Owners remembered to have nothing. */
 const emptyMax = 100_000
 /** Owners whose devices are kept at hand. */
@@ -83,8 +89,9 @@ export async function openLmdbSilo(options: LmdbSiloOptions): Promise<SiloStore>
     await refuseTruncatedFile(join(path, 'data.mdb'))
     environment = open({ path, ...environmentOptions })
     const tables = new SiloTables(environment)
-    const before = tables.totals() ?? { version: siloVersion, nextId: 1, tokensEnd: 1, messages: 0, octets: 0, dead: 0 }
+    const before = tables.totals() ?? newTotals
     if (before.version !== siloVersion) throw new Error(`its tables have version ${before.version}, not ${siloVersion}`)
+    tables.findArrivals(before.filedTo, options.arrivalsMax ?? defaultArrivalsMax)
     const claims = new SiloClaims(before.tokensEnd)
     const totals = { ...before, tokensEnd: claims.reserve(before.tokensEnd) }
     await tables.batch(() => tables.putTotals(totals))
@@ -100,6 +107,16 @@ export async function openLmdbSilo(options: LmdbSiloOptions): Promise<SiloStore>
       { cause },
     )
   }
+}
+
+const newTotals = {
+  version: siloVersion,
+  nextId: 1,
+  tokensEnd: 1,
+  messages: 0,
+  octets: 0,
+  dead: 0,
+  filedTo: 0,
 }
 
 /** Unreadable: why. */
@@ -152,12 +169,7 @@ class LmdbSilo implements SiloStore {
     if (this.#closed) return Promise.resolve(unavailable)
     if (this.#isFull(record.length)) return Promise.resolve(overloaded)
     assert(expTime >= 0 && sndTime >= 0 && octets >= 0, 'times and octets are not negative')
-    const entry: Entry = {
-      expTime: Math.min(expTime, timeMax),
-      sndTime: Math.min(sndTime, timeMax),
-      octets,
-      sender: senderHashOf(srcAddr),
-    }
+    const entry = entryOf({ srcAddr, expTime, sndTime, octets })
     this.#puts += 1
     this.#putOctets += record.length
     return new Promise((resolve, reject) => {

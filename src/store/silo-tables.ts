@@ -2,9 +2,12 @@ import { Buffer } from 'node:buffer'
 import { hash as digest } from 'node:crypto'
 import type { Database, RootDatabase } from 'lmdb'
 import type { MessageId } from '../ids.ts'
+import { Arrivals } from './silo-arrivals.ts'
+import { decodeRecord } from './silo-record.ts'
+import type { NewMessage } from './silo-store.ts'
 
 /** Version of the tables below and of what is in them; raised with every change. */
-export const siloVersion = 2
+export const siloVersion = 3
 
 declare const brand: unique symbol
 
@@ -88,12 +91,12 @@ const sndTimeEnd = 20
  * their order. Changes belong into `batch`.
  *
  *   rows       id 6, owner 8       → record           in order of arrival, so that records are written side by side
- *   inbox      owner 8, id 6       → entry, state     those that wait: what is looked through for an owner
+ *   inbox      owner 8, id 6       → entry, state     those that wait: what is looked through for an owner; see Arrivals
  *   expiries   expTime 6, id 6     → owner 8          of dead letters too
  *   reminders  sndTime 6, id 6     → owner 8
  *   dead       id                  → DeadLetter
  *   devices    SHA-256 of owner    → pairs of device and seenAt
- *   totals     'totals'            → version and Totals
+ *   totals     'totals'            → version, Totals, and filedTo of Arrivals
  *
  * An entry: expTime 6, octets 4, sender 4. Behind it sndTime 6, where that is not 0 or there is a state, which is JSON.
  */
@@ -109,6 +112,10 @@ export class SiloTables {
   /** Keys are copied when they are used. */
   readonly #key = Buffer.alloc(hashOctets + idOctets)
   readonly #shortKey = Buffer.alloc(idOctets + idOctets)
+  #arrivals = new Arrivals(0, 0)
+  /** Of the batch: what joins the arrivals, and what leaves them but by filing a bin. */
+  #arriving: Waiting[] = []
+  readonly #leaving = new Map<MessageId, Located>()
 
   constructor(environment: RootDatabase) {
     const octets = { encoding: 'binary', keyEncoding: 'binary' } as const
@@ -122,23 +129,48 @@ export class SiloTables {
     this.#totals = environment.openDB({ name: 'totals' })
   }
 
-  /** Resolves when what `write` has changed is on disk, all of it; rejects when none of it is. */
+  /**
+   * To be called before anything is read or written.
+   * @param max of messages whose inboxes are not written yet
+   */
+  findArrivals(filedTo: number, max: number): void {
+    this.#arrivals = new Arrivals(max, filedTo)
+    for (const { id, owner } of this.ids(filedTo)) {
+      if (this.#dead.get(id) !== undefined || this.#inbox.get(this.#inboxKey(owner, id)) !== undefined) continue
+      this.#arrivals.add({ id, owner, entry: this.#entryOfRow(id, owner), state: noState })
+    }
+  }
+
+  /** Resolves when what `write` has changed is on disk, all of it; rejects when none of it is. One at a time. */
   async batch(write: () => void): Promise<void> {
-    await this.#rows.batch(write)
+    const arrivals = this.#arrivals
+    const filing = arrivals.toFile()
+    this.#arriving = []
+    this.#leaving.clear()
+    await this.#rows.batch(() => {
+      write()
+      for (const bin of filing.bins) {
+        for (const waiting of arrivals.in(bin)) if (!this.#leaving.has(waiting.id)) this.#putInbox(waiting)
+      }
+    })
     // Reads of this turn of the event loop are to see it.
     this.#environment.resetReadTxn()
+    for (const left of this.#leaving.values()) arrivals.delete(left)
+    arrivals.filed(filing)
+    for (const arrived of this.#arriving) arrivals.add(arrived)
   }
 
   /** Null: the environment is new. */
-  totals(): (Totals & { readonly version: number }) | null {
+  totals(): (Totals & { readonly version: number; readonly filedTo: number }) | null {
     const columns = this.#totals.get('totals')
     if (columns === undefined) return null
-    const [version = 0, nextId = 0, tokensEnd = 0, messages = 0, octets = 0, dead = 0] = columns
-    return { version, nextId, tokensEnd, messages, octets, dead }
+    const [version = 0, nextId = 0, tokensEnd = 0, messages = 0, octets = 0, dead = 0, filedTo = 0] = columns
+    return { version, nextId, tokensEnd, messages, octets, dead, filedTo }
   }
 
   putTotals({ nextId, tokensEnd, messages, octets, dead }: Totals): void {
-    this.#totals.put('totals', [siloVersion, nextId, tokensEnd, messages, octets, dead])
+    // What this batch files counts from the next one on: it may look at some rows too many.
+    this.#totals.put('totals', [siloVersion, nextId, tokensEnd, messages, octets, dead, this.#arrivals.filedTo])
   }
 
   /** Without octets where there is none. */
@@ -160,17 +192,26 @@ export class SiloTables {
   }
 
   waiting(owner: OwnerHash, id: MessageId): Waiting | null {
+    const arrived = this.#arrivals.get(owner, id)
+    if (arrived !== null) return arrived
     const value = this.#inbox.get(this.#inboxKey(owner, id))
-    return value === undefined ? null : { id, owner, entry: entryOf(value), state: stateOf(value) }
+    return value === undefined ? null : { id, owner, entry: entryIn(value), state: stateIn(value) }
   }
 
   /** What waits for the owner, by id, with ids larger than `after`. */
   *inbox(owner: OwnerHash, after = 0): Generator<Waiting> {
+    const arrived = this.#arrivals.of(owner, after)
+    let next = 0
     const start = Buffer.from(this.#inboxKey(owner, after + 1))
     const end = Buffer.from(this.#inboxKey(owner, timeMax))
     for (const { key, value } of this.#inbox.getRange({ start, end })) {
-      yield { id: idIn(key, hashOctets), owner, entry: entryOf(value), state: stateOf(value) }
+      const id = idIn(key, hashOctets)
+      while (next < arrived.length && arrived[next]!.id < id) yield arrived[next++]!
+      // Filed by a batch of which we have not heard.
+      if (arrived[next]?.id === id) next += 1
+      yield { id, owner, entry: entryIn(value), state: stateIn(value) }
     }
+    while (next < arrived.length) yield arrived[next++]!
   }
 
   /** What has expired, soonest first. */
@@ -206,18 +247,21 @@ export class SiloTables {
   putMessage(id: MessageId, owner: OwnerHash, record: Uint8Array, entry: Entry): void {
     this.#rows.put(this.#rowKey(id, owner), asBuffer(record))
     this.#expiries.put(this.#timeKeyOf(entry.expTime, id), octetsOf(owner))
-    this.putEntry({ id, owner, entry, state: noState })
+    this.#putReminder({ id, owner, entry })
+    this.#arriving.push({ id, owner, entry, state: noState })
   }
 
   /** Into its owner's inbox, and among the reminders if it is one. */
-  putEntry({ id, owner, entry, state }: Waiting): void {
-    this.#inbox.put(this.#inboxKey(owner, id), octetsOfEntry(entry, state))
-    if (entry.sndTime !== 0) this.#reminders.put(this.#timeKeyOf(entry.sndTime, id), octetsOf(owner))
+  putEntry(waiting: Waiting): void {
+    this.#putInbox(waiting)
+    this.#putReminder(waiting)
+    this.#leaving.set(waiting.id, waiting)
   }
 
   /** Out of its owner's inbox; its record and its expiry stay. */
   removeEntry({ id, owner, entry }: Located & { readonly entry: Entry }): void {
-    this.#inbox.remove(this.#inboxKey(owner, id))
+    if (this.#arrivals.get(owner, id) === null) this.#inbox.remove(this.#inboxKey(owner, id))
+    this.#leaving.set(id, { id, owner })
     if (entry.sndTime !== 0) this.#reminders.remove(this.#timeKeyOf(entry.sndTime, id))
   }
 
@@ -249,6 +293,30 @@ export class SiloTables {
     return this.#environment.close()
   }
 
+  #putInbox({ id, owner, entry, state }: Waiting): void {
+    this.#inbox.put(this.#inboxKey(owner, id), octetsOfEntry(entry, state))
+  }
+
+  #putReminder({ id, owner, entry: { sndTime } }: Located & { readonly entry: Entry }): void {
+    if (sndTime !== 0) this.#reminders.put(this.#timeKeyOf(sndTime, id), octetsOf(owner))
+  }
+
+  /** Of a message that is not filed, whose record tells. */
+  #entryOfRow(id: MessageId, owner: OwnerHash): Entry {
+    const record = this.record(id, owner)
+    try {
+      const { expTime, sndTime, srcAddr, body } = decodeRecord(record)
+      return entryOf({ expTime, sndTime, srcAddr, octets: body.length })
+    } catch {
+      // For whom delivers it to find. How large its body was is lost.
+      const timeIn = (table: Database<Buffer, Buffer>): number => {
+        for (const key of table.getKeys()) if (idIn(key, idOctets) === id) return key.readUIntBE(0, idOctets)
+        return 0
+      }
+      return { expTime: timeIn(this.#expiries), sndTime: timeIn(this.#reminders), octets: 0, sender: senderHashOf('') }
+    }
+  }
+
   #rowKey(id: number, owner: OwnerHash): Buffer {
     this.#key.writeUIntBE(id, 0, idOctets)
     this.#key.write(owner, idOctets, 'latin1')
@@ -265,6 +333,20 @@ export class SiloTables {
     this.#shortKey.writeUIntBE(time, 0, idOctets)
     this.#shortKey.writeUIntBE(id, idOctets, idOctets)
     return this.#shortKey
+  }
+}
+
+export function entryOf({
+  expTime,
+  sndTime,
+  octets,
+  srcAddr,
+}: Pick<NewMessage, 'expTime' | 'sndTime' | 'octets' | 'srcAddr'>): Entry {
+  return {
+    expTime: Math.min(expTime, timeMax),
+    sndTime: Math.min(sndTime, timeMax),
+    octets,
+    sender: senderHashOf(srcAddr),
   }
 }
 
@@ -333,7 +415,7 @@ function jsonOf(state: DeliveryState): string {
   return JSON.stringify([attempts, delivered, refused])
 }
 
-function entryOf(value: Buffer): Entry {
+function entryIn(value: Buffer): Entry {
   return {
     expTime: value.readUIntBE(0, 6),
     sndTime: value.length > sndTimeAt ? value.readUIntBE(sndTimeAt, 6) : 0,
@@ -342,7 +424,7 @@ function entryOf(value: Buffer): Entry {
   }
 }
 
-function stateOf(value: Buffer): DeliveryState {
+function stateIn(value: Buffer): DeliveryState {
   if (value.length <= sndTimeEnd) return noState
   const [attempts, delivered, refused] = JSON.parse(value.toString('utf8', sndTimeEnd))
   return { attempts, delivered, refused }

@@ -1,6 +1,6 @@
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdir, mkdtemp, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -10,6 +10,7 @@ import type { MessageId } from '../../src/ids.ts'
 import { type LmdbSiloOptions, openLmdbSilo, pendingOctetsMax, pendingPutsMax } from '../../src/store/lmdb-silo.ts'
 import { encodeRecord } from '../../src/store/silo-record.ts'
 import { deviceDayMs, type SiloStore } from '../../src/store/silo-store.ts'
+import { ownerHashOf } from '../../src/store/silo-tables.ts'
 import { bob, newMessage, noon, siloMessage } from '../support/silo-messages.ts'
 import { siloStoreConformance } from './silo-store.conformance.ts'
 
@@ -19,25 +20,50 @@ function failOnError(error: Error): void {
   throw error
 }
 
-siloStoreConformance('LMDB', async (options) => {
-  const dataDir = await temporaryFolder()
-  const open = () => openLmdbSilo({ dataDir, onError: failOnError, ...options })
-  let store = await open()
-  return {
-    store,
-    reopen: async () => {
-      await store.close()
-      store = await open()
-      return store
-    },
-    dispose: async () => {
-      const { messages, dead } = store.counts()
-      await store.close()
-      if (messages + dead === 0) await expectNothingLeft(dataDir)
-      await rm(dataDir, { recursive: true })
-    },
-  }
-})
+/** @param restart begins another run; returns where it has its files */
+function conformance(
+  name: string,
+  arrivalsMax: number,
+  restart: (dataDir: string, store: SiloStore) => Promise<string>,
+) {
+  siloStoreConformance(name, async (options) => {
+    let dataDir = await temporaryFolder()
+    const open = () => openLmdbSilo({ dataDir, arrivalsMax, onError: failOnError, ...options })
+    let store = await open()
+    return {
+      store,
+      reopen: async () => {
+        dataDir = await restart(dataDir, store)
+        store = await open()
+        return store
+      },
+      dispose: async () => {
+        const { messages, dead } = store.counts()
+        await store.close()
+        if (messages + dead === 0) await expectNothingLeft(dataDir)
+        await rm(dataDir, { recursive: true })
+      },
+    }
+  })
+}
+
+/** Leaves what a run that was killed would have. */
+async function kill(dataDir: string, store: SiloStore): Promise<string> {
+  const copy = await temporaryFolder()
+  await cp(join(dataDir, 'silo', 'data.mdb'), join(copy, 'silo', 'data.mdb'))
+  await store.close()
+  await rm(dataDir, { recursive: true })
+  return copy
+}
+
+async function close(dataDir: string, store: SiloStore): Promise<string> {
+  await store.close()
+  return dataDir
+}
+
+conformance('LMDB', 65_536, close)
+conformance('LMDB that is killed, where inboxes are written with the next messages', 0, kill)
+conformance('LMDB that is killed, where few inboxes are written later', 3, kill)
 
 const octetTables = ['rows', 'inbox', 'expiries', 'reminders'] as const
 
@@ -96,7 +122,8 @@ describe('the LMDB silo store', () => {
     ['was cut short', (record) => record.subarray(0, 7), /cut short/],
     ['is gone', () => null, /0 octets is cut short/],
   ])('SILO-51: a record that %s is set aside, told, and shown; the others are delivered', async (_how, change, why) => {
-    const first = await openLmdbSilo(options())
+    // Else the inbox of the one that is gone would be gone with it.
+    const first = await openLmdbSilo({ ...options(), arrivalsMax: 0 })
     const ids = [await put(first, 'one'), await put(first, 'two', { sndTime: noon - 1 }), await put(first, 'three')]
     await first.close()
     await spoil(change, 'two')
@@ -122,6 +149,95 @@ describe('the LMDB silo store', () => {
     expect(swept.ok && swept.value.map(({ id }) => id)).toEqual(ids)
     await store.close()
     await expectNothingLeft(dataDir)
+  })
+
+  test.each<[string, (record: Buffer) => Buffer]>([
+    ['was changed', (record) => Buffer.concat([record.subarray(0, -1), Buffer.from('!')])],
+    ['was cut short', (record) => record.subarray(0, 7)],
+  ])('SILO-51: the same of a record that %s before its inbox was written', async (_how, change) => {
+    const first = await openLmdbSilo(options())
+    const ids = [await put(first, 'one'), await put(first, 'two', { sndTime: noon - 1 }), await put(first, 'three')]
+    await first.close()
+    await spoil(change, 'two')
+
+    const told: string[] = []
+    const store = await openLmdbSilo({ ...options(), onError: ({ message }) => told.push(message) })
+    const claim = await store.claim(bob, '', lease)
+    expect(claim !== 'busy' && claim?.messages.map(({ id }) => id)).toEqual([ids[0], ids[2]])
+    expect(told).toEqual([expect.stringMatching(`message ${ids[1]} of the silo cannot be read: `)])
+    const { expTime } = siloMessage('two')
+    expect(store.get(ids[1]!)).toMatchObject({ status: 3, message: { expTime, sndTime: noon - 1 } })
+    const swept = await store.sweep(expTime, 10)
+    expect(swept.ok && swept.value.map(({ id }) => id)).toEqual(ids)
+    await store.close()
+    await expectNothingLeft(dataDir)
+  })
+
+  test('writes the inboxes of what still waits when more has come, and so that the next run has few to look for', async () => {
+    const arrivalsMax = 20
+    const first = await openLmdbSilo({ ...options(), arrivalsMax })
+    const texts = Array.from({ length: 200 }, (_, n) => `message ${n}`)
+    const ids: MessageId[] = []
+    for (const [n, text] of texts.entries()) ids.push(await put(first, text, { owner: `sip:user${n}@example.org` }))
+    await first.close()
+
+    const environment = openEnvironment({ path: join(dataDir, 'silo') })
+    const filed = openTable(environment, 'inbox').getCount()
+    const filedTo = environment.openDB<number[], string>({ name: 'totals' }).get('totals')?.[6]
+    await environment.close()
+    // Those that came before the last one, whose batch was the last to write inboxes.
+    expect(texts.length - filed).toBeGreaterThan(arrivalsMax / 2)
+    expect(texts.length - filed).toBeLessThanOrEqual(arrivalsMax + 1)
+    expect(filedTo).toBeGreaterThanOrEqual(ids.at(-3 * arrivalsMax - 3)!)
+    const store = await openLmdbSilo(options())
+    expect(textsOf(store)).toEqual(texts)
+    await store.close()
+  })
+
+  test('writes the inboxes of large messages sooner, since the next run would have to read them', async () => {
+    const first = await openLmdbSilo({ ...options(), arrivalsMax: 40 })
+    const body = Buffer.alloc(10 * 1024)
+    for (let n = 0; n < 20; n += 1) await put(first, 'large', { owner: `sip:user${n}@example.org`, body })
+    await first.close()
+    const environment = openEnvironment({ path: join(dataDir, 'silo') })
+    const filed = openTable(environment, 'inbox').getCount()
+    await environment.close()
+    expect(filed).toBeGreaterThanOrEqual(20 - 1 - 40 / 10)
+  })
+
+  test('writes no inbox of what is delivered soon, and that of an owner with many messages at once', async () => {
+    const first = await openLmdbSilo(options())
+    const soon = await put(first, 'soon', { owner: 'sip:carol@example.org' })
+    const many = Array.from({ length: 200 }, (_, n) => `message ${n}`)
+    for (const text of many) await put(first, text)
+    await first.remove([soon])
+    await first.close()
+    const environment = openEnvironment({ path: join(dataDir, 'silo') })
+    const inbox = openTable(environment, 'inbox')
+    const owners = new Set([...inbox.getKeys()].map((key) => key.toString('latin1', 0, 8)))
+    const filed = inbox.getCount()
+    await environment.close()
+    expect([...owners]).toEqual([ownerHashOf(bob)])
+    expect(filed).toBeGreaterThan(many.length - 70)
+    const store = await openLmdbSilo(options())
+    expect(textsOf(store)).toEqual(many)
+    await store.close()
+  })
+
+  test('the next run does not look through what came long ago, though few wait', async () => {
+    const arrivalsMax = 10
+    const store = await openLmdbSilo({ ...options(), arrivalsMax })
+    const waits = await put(store, 'waits')
+    let last = waits
+    for (let n = 0; n < 100; n += 1) {
+      last = await put(store, 'soon delivered', { owner: `sip:user${n}@example.org` })
+      await store.remove([last])
+    }
+    await store.close()
+    const environment = openEnvironment({ path: join(dataDir, 'silo') })
+    const filedTo = environment.openDB<number[], string>({ name: 'totals' }).get('totals')?.[6]
+    await environment.close()
+    expect(filedTo).toBeGreaterThanOrEqual(last - 3 * arrivalsMax - 2)
   })
 
   test('SILO-40: a reminder whose record cannot be read is set aside when it is due', async () => {
@@ -246,7 +362,7 @@ describe('the LMDB silo store', () => {
     await environment.close()
     await expect(openLmdbSilo(options())).rejects.toMatchObject({
       code: 'STORE_UNAVAILABLE',
-      message: expect.stringContaining('version 99, not 2'),
+      message: expect.stringContaining('version 99, not 3'),
     })
   })
 
