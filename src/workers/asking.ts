@@ -2,14 +2,17 @@ import { TransientMap } from '../transient-map.ts'
 import { NumberedBatch } from './batch.ts'
 import type { Numbered } from './lane-port.ts'
 
-/** Questions to the primary thread that it has yet to answer. Those of one turn go together. */
+/** So many go at once: a lane that works long on a turn would leave the primary without work to its end. */
+const askedMax = 32
+
+/** Questions to the primary thread that it has yet to answer. Those of one turn go together, 32 at a time. */
 export class Asking<Question, Answer> {
   readonly #unanswered = new TransientMap<number, (answer: Answer) => void>()
   readonly #batch: NumberedBatch<Question>
   #last = 0
 
   constructor(post: (requests: Numbered<Question>) => void) {
-    this.#batch = new NumberedBatch(post)
+    this.#batch = new NumberedBatch(post, askedMax)
   }
 
   ask(value: Question): Promise<Answer> {

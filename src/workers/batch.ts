@@ -1,21 +1,20 @@
 import type { Numbered } from './lane-port.ts'
 
-/** So many go at once: who works long on a turn would leave the other thread without work to its end. */
-const batchMax = 32
-
-/** Things that go to another thread together: what this turn adds, in messages of up to `batchMax`. */
+/** Things that go to another thread together: what this turn adds, in one message, or in messages of up to `max`. */
 export class Batch<Item> {
   readonly #send: (items: readonly Item[]) => void
+  readonly #max: number
   #items: Item[] = []
 
-  constructor(send: (items: readonly Item[]) => void) {
+  constructor(send: (items: readonly Item[]) => void, max = Number.POSITIVE_INFINITY) {
     this.#send = send
+    this.#max = max
   }
 
   add(item: Item): void {
     this.#items.push(item)
     if (this.#items.length === 1) queueMicrotask(() => this.#flush())
-    if (this.#items.length === batchMax) this.#flush()
+    if (this.#items.length >= this.#max) this.#flush()
   }
 
   #flush(): void {
@@ -31,8 +30,8 @@ export class NumberedBatch<Value> {
   readonly #numbers: number[] = []
   readonly #values: Batch<Value>
 
-  constructor(send: (values: Numbered<Value>) => void) {
-    this.#values = new Batch((values) => send({ numbers: this.#numbers.splice(0), values }))
+  constructor(send: (values: Numbered<Value>) => void, max?: number) {
+    this.#values = new Batch((values) => send({ numbers: this.#numbers.splice(0), values }), max)
   }
 
   add(number: number, value: Value): void {

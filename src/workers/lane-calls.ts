@@ -35,7 +35,7 @@ interface Desk {
 
 /**
  * SIP's calls between lanes and the primary: REGISTERs and messages for the silo one way, deliveries the other. What goes
- * the same way in one turn goes together, as far as `Batch` has it.
+ * the same way in one turn goes together.
  */
 export class LaneCalls {
   readonly #desks: readonly Desk[]
